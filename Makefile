@@ -1,0 +1,47 @@
+# make app    open the page on localhost:8501
+# make test   set up and run every test
+# make lint   ruff and pyright alone
+# make clean  remove the virtual environment and every cache
+#
+# PYTHON=...  the interpreter that makes .venv (any Python 3.11 or newer)
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+
+.PHONY: app test lint clean
+
+app: .venv/app.stamp
+	$(BIN)/python -m app serve
+
+test: lint
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python -m pytest
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/app.stamp: requirements.txt | .venv/made
+	@echo "Installing requirements.txt into .venv; the first time takes a few minutes."
+	$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/test.stamp: tests/requirements.txt .venv/app.stamp
+	$(PIP) -r tests/requirements.txt
+	@touch $@
+
+.venv/made:
+	@test -n "$(PYTHON)" && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Chatterscope needs Python 3.11 or newer and found" \
+			"$$($(or $(PYTHON),python3) --version 2>&1 || true);" \
+			"install a newer one, or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
