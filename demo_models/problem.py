@@ -1,0 +1,106 @@
+"""A scenario made ready to train: its samples, its network and where each seed starts."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from demo_models import networks
+from demo_models.data import DATA_SETS, Data, Samples, with_label_noise
+from demo_models.functions import FUNCTIONS, AnalyticFunction
+from demo_models.scenarios import Scenario
+
+PROBE_SAMPLES = 512  # fixed samples that every loss, slice and jump on the page is measured on
+LABEL_NOISE_SEED = 0  # one fixed draw, so that all seeds of a scenario see the same wrong labels
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What a scenario trains on; `build` makes it. The samples are shared: never write to them.
+
+    Args:
+        scenario: the declaration this was built from.
+        function: f from points (G, 2) to values (G,), or None for a network.
+        train: samples (inputs, labels) that batches are drawn from; None for a function.
+        probe: the first 512 of `train`, and the same tensors where it has no more; or None.
+        test: samples never trained on; None for a function.
+        classes: number of classes; 0 for a function.
+    """
+
+    scenario: Scenario
+    function: AnalyticFunction | None
+    train: Samples | None
+    probe: Samples | None
+    test: Samples | None
+    classes: int
+
+    def network(self, seed: int) -> nn.Sequential:
+        """Return a new network with the initial weights of `seed`.
+
+        Raises:
+            ValueError: the scenario is an analytic function.
+        """
+        if self.train is None or self.scenario.network is None:
+            raise ValueError(
+                f"Scenario {self.scenario.key!r} is an analytic function and has no network; "
+                "use .function and .start(seed)."
+            )
+        features = self.train[0].shape[1]
+        return networks.build(self.scenario.network, features, self.classes, seed)
+
+    def start(self, seed: int) -> Tensor:
+        """Return the initial parameters of `seed`, (P,) float32, in named_parameters order."""
+        if self.function is not None:
+            return self.function.start(seed)
+        parameters = self.network(seed).parameters()
+        return torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+
+    @staticmethod
+    def loss(output: Tensor, target: Tensor) -> Tensor:
+        """Return the mean cross entropy of logits (B, classes) against labels (B,), in nats."""
+        return functional.cross_entropy(output, target)
+
+    @staticmethod
+    def error(output: Tensor, target: Tensor) -> Tensor:
+        """Return the share of wrong answers in [0, 1], a scalar of the logits' own type."""
+        return (output.argmax(-1) != target).to(output.dtype).mean()
+
+
+def build(scenario: Scenario) -> Problem:
+    """Make `scenario` ready to train.
+
+    Raises:
+        ValueError: the scenario's function is unknown, or its pool or batch asks for more samples
+            than there are; the text names the number and the limit.
+    """
+    if scenario.function is not None:
+        if scenario.function not in FUNCTIONS:
+            expected = ", ".join(repr(key) for key in FUNCTIONS)
+            raise ValueError(f"function is {scenario.function!r}; expected one of {expected}.")
+        return Problem(scenario, FUNCTIONS[scenario.function], None, None, None, 0)
+    assert scenario.data is not None
+    data = _data(scenario.data, scenario.label_noise)
+    train = _first(data.train, scenario.pool, "pool")
+    if scenario.batch > len(train[1]):
+        raise ValueError(
+            f"batch is {scenario.batch}; expected at most the {len(train[1])} samples of the pool."
+        )
+    probe = train if len(train[1]) <= PROBE_SAMPLES else _first(train, PROBE_SAMPLES, "probe")
+    return Problem(scenario, None, train, probe, data.test, data.classes)
+
+
+@lru_cache(maxsize=8)
+def _data(name: str, label_noise: float) -> Data:
+    data = DATA_SETS[name]()
+    return with_label_noise(data, label_noise, LABEL_NOISE_SEED) if label_noise else data
+
+
+def _first(samples: Samples, count: int | None, field: str) -> Samples:
+    inputs, labels = samples
+    if count is not None and count > len(labels):
+        raise ValueError(
+            f"{field} is {count}; expected at most the {len(labels)} training samples."
+        )
+    return (inputs[:count], labels[:count]) if count is not None else samples

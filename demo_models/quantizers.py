@@ -1,0 +1,109 @@
+"""The fake quantizer of the released S-Adam experiments, with a straight-through gradient.
+
+A tensor x is rounded to few integer codes and scaled back, so that it keeps its type and size:
+
+    scale = top / (max|x| + 1e-5)        top = 7 at 4 bits, 1.5 at 2 bits
+    code  = clamp(round(x scale), low, high)      -8..7 at 4 bits, -2..1 at 2 bits
+    q(x)  = code / scale
+
+At 2 bits |x| scale stays below 1.5 thanks to the 1e-5, so the code -2 is never used as long as the
+1e-5 survives the sum with max|x|: in float32 up to about 80, far above any weight here. A 2-bit
+weight is thus one of three values, and a 2-bit ReLU output one of two.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OFFSET = 1e-5  # of the released code; keeps the scale of an all-zero tensor finite
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The codes of one bit width: `top` is what max|x| is scaled to, before rounding."""
+
+    top: float
+    low: int
+    high: int
+
+
+GRIDS: dict[int, Grid] = {4: Grid(7.0, -8, 7), 2: Grid(1.5, -2, 1)}
+
+
+def fake_quantize(x: Tensor, bits: int) -> Tensor:
+    """Round `x` to the values that `bits` bits can hold; the gradient passes straight through.
+
+    The largest magnitude is taken over the whole tensor, and under `torch.func.vmap` over each
+    run's own. The backward pass is the identity, also where the value was clamped, so autograd's
+    gradient is that of a surrogate and not of the rounded function.
+
+    Args:
+        x: floating tensor of any shape.
+        bits: 32 (returns `x` itself), 4 or 2.
+
+    Returns:
+        A tensor like `x`.
+
+    Raises:
+        ValueError: `bits` is something else.
+
+    Source: released code of Xu et al. 2026 (arXiv 2605.29547), experiments on quantized networks.
+    """
+    if bits == 32:
+        return x
+    grid = _grid(bits)
+    return FakeQuantize.apply(x, grid.top, grid.low, grid.high)
+
+
+def levels(x: Tensor, bits: int) -> Tensor:
+    """Return the integer codes that `fake_quantize` rounds `x` to, as a tensor of x's own type.
+
+    Args:
+        x: floating tensor of any shape.
+        bits: 4 or 2.
+
+    Raises:
+        ValueError: `bits` is something else; at 32 bits there are no codes.
+    """
+    grid = _grid(bits)
+    return _codes(x, _scale(x, grid.top), grid.low, grid.high)
+
+
+class FakeQuantize(torch.autograd.Function):
+    """The rounding with its straight-through gradient, in the form that `torch.func` can map."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, top: float, low: int, high: int) -> Tensor:
+        """Round to codes and scale back."""
+        scale = _scale(x, top)
+        return _codes(x, scale, low, high) / scale
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep nothing: the straight-through gradient needs neither input nor output."""
+
+    @staticmethod
+    def backward(  # type: ignore[override]
+        ctx: Any,  # noqa: ARG004 (autograd passes it)
+        grad: Tensor,
+    ) -> tuple[Tensor, None, None, None]:
+        """Pass the gradient on as if nothing had been rounded."""
+        return grad, None, None, None
+
+
+def _grid(bits: int) -> Grid:
+    if bits not in GRIDS:
+        raise ValueError(f"bits is {bits!r}; expected 4 or 2, or 32 for no rounding.")
+    return GRIDS[bits]
+
+
+def _scale(x: Tensor, top: float) -> Tensor:
+    return top / (x.abs().amax() + OFFSET)
+
+
+def _codes(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
+    return torch.clamp(torch.round(x * scale), low, high)
