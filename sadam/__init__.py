@@ -1,0 +1,36 @@
+"""Training: the S-Adam update, an optimizer that anybody can import, and lanes trained in lockstep.
+
+Names are imported on first use, so `import sadam.lanes` and `import sadam.settings` stay free of
+torch and a page that only lists the optimizers paints without waiting for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sadam.batches import Batches
+    from sadam.ensemble import Ensemble
+    from sadam.history import History
+    from sadam.lanes import LANES, Lane
+    from sadam.optimizer import SAdam
+    from sadam.record import Record
+    from sadam.settings import Settings
+
+__all__ = ["LANES", "Batches", "Ensemble", "History", "Lane", "Record", "SAdam", "Settings"]
+
+_HOMES = {
+    "LANES": "lanes",
+    "Batches": "batches",
+    "Ensemble": "ensemble",
+    "History": "history",
+    "Lane": "lanes",
+    "Record": "record",
+    "SAdam": "optimizer",
+    "Settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sadam' has no attribute {name!r}")
+    return getattr(import_module(f"sadam.{_HOMES[name]}"), name)

@@ -1,0 +1,79 @@
+"""The S-Adam update as pure tensor mathematics, over any leading batch of runs.
+
+Everything that trains here goes through these two functions: `SAdam` calls the update once a
+tensor, `Ensemble` once for all runs together. With damping 1 the update is AdamW with eps inside,
+before the bias correction (torch.optim.AdamW adds eps after it).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["damping_from_lgi", "sadam_update_"]
+
+
+def damping_from_lgi(rho: Tensor, lgi_lambda: float, cap: float) -> Tensor:
+    """How much of its step a run keeps: a = exp(-lambda min(rho, cap)).
+
+    Args:
+        rho: the instability (LGI) of each run, any shape, >= 0; nan stays nan.
+        lgi_lambda: how strongly instability damps, >= 0; the paper's 2 keeps 13.5 % at rho = 1.
+        cap: largest rho that counts, > 0; the paper's 10 never acts, since rho <= k / (k - 1).
+
+    Returns:
+        The damping, same shape as rho, in (0, 1].
+
+    Source: arXiv 2605.29547, Algorithm 1, and its released code.
+    """
+    return torch.exp(-lgi_lambda * rho.clamp(max=cap))
+
+
+def sadam_update_(
+    theta: Tensor,
+    gradient: Tensor,
+    m: Tensor,
+    v: Tensor,
+    step: int,
+    *,
+    damping: float | Tensor,
+    lr: float | Tensor,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    """One S-Adam step, in place on theta, m and v.
+
+        theta <- (1 - lr wd) theta
+        m <- beta1 m + (1 - beta1) g,   v <- beta2 v + (1 - beta2) g^2
+        theta <- theta - a lr sqrt(1 - beta2^t) / (1 - beta1^t) m / (sqrt(v) + eps)
+
+    The decay is decoupled and not damped.
+
+    Args:
+        theta: parameters (*runs, *shape); runs may be empty.
+        gradient: same shape as theta; only read.
+        m: first moment, same shape.
+        v: second moment, same shape.
+        step: t, counted from 1.
+        damping: a, a number or one of each run, shape (*runs,).
+        lr: learning rate, a number or one of each run, shape (*runs,).
+        betas: decay of the two moments, each in [0, 1).
+        eps: keeps the division finite, >= 0.
+        weight_decay: wd, >= 0.
+
+    Source: arXiv 2605.29547, Algorithm 1; the place of eps is the released code's.
+    """
+    beta1, beta2 = betas
+    theta.mul_(_over_runs(1 - lr * weight_decay, theta))
+    m.mul_(beta1).add_(gradient, alpha=1 - beta1)
+    v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    size = damping * (lr * (math.sqrt(1 - beta2**step) / (1 - beta1**step)))
+    theta.sub_(_over_runs(size, theta) * (m / v.sqrt().add_(eps)))
+
+
+def _over_runs(value: float | Tensor, theta: Tensor) -> float | Tensor:
+    """One value a run, shaped so that it broadcasts over that run's parameters."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.reshape(value.shape + (1,) * (theta.ndim - value.ndim))

@@ -1,0 +1,122 @@
+"""The history: dense where it is new, thinned where it is old, bounded always."""
+
+import numpy as np
+import pytest
+import torch
+
+from sadam import History, Record
+
+
+def record(step: int, runs: int = 2, j: int = 3) -> Record:
+    value = torch.full((runs,), float(step))
+    wide = torch.full((runs, j), float(step))
+    return Record(step, *([value] * 9), wide, wide)
+
+
+def filled(steps: int, capacity: int) -> History:
+    history = History(capacity)
+    for step in range(steps):
+        history.append(record(step))
+    return history
+
+
+def test_columns_follow_the_steps():
+    history = filled(5, 16)
+    assert history.steps.tolist() == [0, 1, 2, 3, 4]
+    assert history.column("loss").tolist() == [[t, t] for t in range(5)]
+    assert history.column("update_projection").shape == (5, 2, 3)
+    assert len(history) == 5
+
+
+@pytest.mark.parametrize("capacity", [4, 5, 16, 31])
+@pytest.mark.parametrize("steps", [3, 17, 100, 1000])
+def test_the_newest_half_is_dense_and_the_first_step_is_kept(capacity: int, steps: int):
+    kept = filled(steps, capacity).steps
+    assert len(kept) <= capacity
+    newest = min(steps, capacity // 2)
+    assert kept[-newest:].tolist() == list(range(steps - newest, steps))
+    assert kept[0] == 0
+    assert (np.diff(kept) > 0).all()
+
+
+@pytest.mark.parametrize("steps", [200, 1000, 5000])
+def test_the_past_keeps_its_whole_span_evenly(steps: int):
+    gaps = np.diff(filled(steps, 64).steps)
+    stride = gaps[0]
+    assert 1 < stride <= 4 * steps / 32  # 32 rows for the past, at least a quarter of them in use
+    # One stride throughout the past, one joint, and every step from there on.
+    assert set(gaps[gaps > 1][:-1]) == {stride}
+    assert gaps[-31:].tolist() == [1] * 31
+
+
+def test_values_stay_with_their_steps_through_thinning():
+    history = filled(500, 16)
+    assert history.column("damping")[:, 0].tolist() == history.steps.tolist()
+
+
+def test_memory_does_not_grow():
+    history = filled(10, 32)
+    before = history.nbytes
+    for step in range(10, 500):
+        history.append(record(step))
+    assert history.nbytes == before > 0
+
+
+def test_a_window_is_dense_or_shorter():
+    history = filled(100, 16)
+    window = history.window(6)
+    assert window["step"].tolist() == list(range(94, 100))
+    assert window["lgi"].shape == (6, 2)
+    longest = history.window(99)["step"]
+    assert np.diff(longest).tolist() == [1] * (len(longest) - 1)
+    assert 8 <= len(longest) <= 16
+    assert filled(3, 16).window(10)["step"].tolist() == [0, 1, 2]
+    assert filled(3, 16).window(0)["step"].tolist() == []
+
+
+def test_what_is_handed_out_is_a_copy():
+    history = filled(5, 16)
+    for taken in (history.column("loss"), history.window(3)["loss"], history.steps):
+        taken[:] = -1
+    assert history.column("loss")[:, 0].tolist() == history.steps.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_a_new_history_is_empty():
+    history = History(8)
+    assert len(history) == history.nbytes == 0
+    assert history.steps.tolist() == history.column("loss").tolist() == []
+    assert history.window(4) == {}
+    steps, thetas = history.snapshots
+    assert len(steps) == len(thetas) == 0
+
+
+def test_snapshots_are_bounded_in_number():
+    history = History(snapshots=8)
+    for step in range(100):
+        history.snapshot(step, torch.full((2, 3), float(step), dtype=torch.float64))
+    steps, thetas = history.snapshots
+    assert len(steps) <= 8
+    assert steps[0] == 0
+    assert steps[-4:].tolist() == [96, 97, 98, 99]
+    assert thetas.dtype == np.float32
+    assert thetas.shape == (len(steps), 2, 3)
+    assert thetas[:, 0, 0].tolist() == steps.tolist()
+
+
+def test_snapshots_are_bounded_in_bytes():
+    history = History(snapshot_bytes=100_000)
+    for step in range(200):
+        history.snapshot(step, torch.zeros(3, 1000))
+    assert len(history.snapshots[0]) <= 8
+    assert 0 < history.nbytes <= 100_000
+
+
+def test_refusals_are_sentences():
+    with pytest.raises(ValueError, match="given 2 rows and 64 snapshots; give at least 4"):
+        History(2)
+    history = History(8, snapshot_bytes=1000)
+    with pytest.raises(ValueError, match="takes 4,000 bytes and 1,000 are meant for all; show"):
+        history.snapshot(0, torch.zeros(1, 1000))
+    history.append(record(0))
+    with pytest.raises(KeyError, match="no column 'speed'; there are step, loss, probe_loss"):
+        history.column("speed")
