@@ -1,0 +1,191 @@
+"""The two views on the shared plane: the loss slice and the instability map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from app.charts.spec import STYLES, Chart, axis, layout, number, typed
+from app.experiment import MEASURES, PLANES
+from app.live.view import Maps, View
+from sadam.lanes import LANES
+
+MAP_NOTES = {
+    "lgi": "Bright is not rough: LGI reads about 1 on any smooth slope and falls at kinks.",
+    "asymmetry": "Do forward and backward changes fail to cancel? 0 on a smooth slope, "
+    "1 at a smooth minimum too.",
+    "variance": "Grows with the slope's square: a steep smooth place is bright as well.",
+}
+WAITING = "Computed at step 100, 200, 400 and so on, or when you press Compute maps."
+
+
+def _paths(view: View, maps: Maps) -> dict[str, dict[str, Any]]:
+    """Every lane's path and present place on the plane, cased in the page's colour."""
+    a, b, _ = maps.plane.project(torch.as_tensor(view.paths, dtype=maps.plane.origin.dtype))
+    traces: dict[str, dict[str, Any]] = {}
+    for index, key in enumerate(view.experiment.lanes):
+        style, title = STYLES[key], LANES[key].title
+        x, y = a[:, index].cpu().numpy(), b[:, index].cpu().numpy()
+        place = {"type": "scatter", "x": typed(x), "y": typed(y), "name": title, "mode": "lines"}
+        traces[f"{key}:casing"] = place | {
+            "line": {"color": "var(--casing)", "width": 4.5},
+            "hoverinfo": "skip",
+        }
+        traces[f"{key}:path"] = place | {
+            "line": {"color": style.color, "width": 2, "dash": style.dash},
+            "hoverinfo": "name",
+        }
+        traces[f"{key}:place"] = {
+            "type": "scatter",
+            "mode": "markers",
+            "name": title,
+            "x": typed(x[-1:]),
+            "y": typed(y[-1:]),
+            "marker": {
+                "symbol": style.symbol,
+                "size": 11,
+                "color": style.color,
+                "line": {"color": "var(--casing)", "width": 2},
+            },
+            "hovertemplate": f"{title}, step {view.step}<extra></extra>",
+        }
+    return traces
+
+
+def _axes(maps: Maps, view: View) -> dict[str, Any]:
+    a0, a1, b0, b1 = maps.plane.extent
+    first, second = ("x", "y") if maps.plane.kind == "coordinates" else ("axis 1", "axis 2")
+    return layout(
+        f"{view.experiment.scenario}:{maps.plane.kind}:{a0:.6g}:{b0:.6g}",
+        (44, 70, 6, 36),
+        xaxis=axis(first, range=[a0, a1], constrain="domain"),
+        yaxis=axis(second, range=[b0, b1]),
+    )
+
+
+def _colorbar(title: str, **more: Any) -> dict[str, Any]:
+    return {
+        "title": {"text": title, "side": "right"},
+        "thickness": 10,
+        "outlinewidth": 0,
+        "len": 1.0,
+        "x": 1.01,
+        "tickfont": {"size": 11},
+    } | more
+
+
+def _log_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks that read as losses on a colour axis of their logarithm."""
+    places = np.linspace(low, high, 5)
+    return {"tickvals": places.tolist(), "ticktext": [number(10.0**p) for p in places]}
+
+
+def _empty(title: str, note: str, view: View) -> Chart:
+    hidden = {"visible": False}
+    bare = layout(f"{view.experiment.scenario}:none", (44, 70, 6, 36), xaxis=hidden, yaxis=hidden)
+    return {"title": title, "note": note, "traces": {}, "layout": bare, "progress": None}
+
+
+def _progress(maps: Maps, part: str) -> dict[str, Any] | None:
+    return {"text": maps.working, "done": round(maps.done, 2)} if maps.working == part else None
+
+
+def slice_chart(view: View) -> Chart:
+    """The real loss on the plane, with all paths and present places.
+
+    Args:
+        view: needs maps for anything to show.
+
+    Returns:
+        A chart with the trace "loss" (a heatmap, log10 where all losses are positive) and three
+        traces a lane.
+    """
+    maps = view.maps
+    if maps is None:
+        return _empty("Loss slice", WAITING, view)
+    traces: dict[str, Any] = {}
+    if maps.slice is not None:
+        losses = np.asarray(maps.slice.losses, dtype=float)
+        finite = losses[np.isfinite(losses)]
+        log = finite.size > 0 and float(finite.min()) > 0
+        shown = np.log10(np.where(np.isfinite(losses), losses, np.nan)) if log else losses
+        low, high = (float(np.nanmin(shown)), float(np.nanmax(shown))) if finite.size else (0, 1)
+        traces["loss"] = {
+            "type": "heatmap",
+            "x": typed(maps.slice.a),
+            "y": typed(maps.slice.b),
+            "z": typed(shown),
+            "text": None,
+            "colorscale": "Cividis",
+            "zmin": low,
+            "zmax": high,
+            "zsmooth": False,
+            "hovertemplate": ("log10 loss" if log else "loss") + " %{z:.3g}<extra></extra>",
+            "colorbar": _colorbar("loss, log" if log else "loss", **_log_ticks(low, high))
+            if log
+            else _colorbar("loss"),
+        }
+    return {
+        "title": "Loss slice",
+        "note": f"{_plane_note(maps)} A smooth arc is not calm: the stairs of one step are finer "
+        "than this grid.",
+        "traces": traces | _paths(view, maps),
+        "layout": _axes(maps, view),
+        "progress": _progress(maps, "loss slice"),
+    }
+
+
+def map_chart(view: View) -> Chart:
+    """One measure of instability on the same plane.
+
+    Args:
+        view: its experiment names the measure; all measures come from one set of evaluations.
+
+    Returns:
+        A chart with the trace "measure" and three traces a lane.
+    """
+    maps, measure = view.maps, view.experiment.measure
+    title = "Instability map"
+    if maps is None:
+        return _empty(title, WAITING, view)
+    traces: dict[str, Any] = {}
+    probes = ""
+    if maps.map is not None:
+        values = np.asarray(maps.map.values[measure], dtype=float)
+        finite = values[np.isfinite(values)]
+        top = maps.map.k / (maps.map.k - 1) if measure == "lgi" else 1.0
+        if measure == "variance":
+            top = float(finite.max()) if finite.size else 1.0
+        traces["measure"] = {
+            "type": "heatmap",
+            "x": typed(maps.map.a),
+            "y": typed(maps.map.b),
+            "z": typed(values),
+            "colorscale": "Viridis",
+            "zmin": 0,
+            "zmax": top,
+            "zsmooth": False,
+            "hovertemplate": f"{measure} %{{z:.3g}}<extra></extra>",
+            "colorbar": _colorbar({"lgi": "LGI"}.get(measure, measure)),
+        }
+        mean = number(float(finite.mean())) if finite.size else "–"
+        probes = f"k {maps.map.k}, σ {maps.map.sigma:g}, mean {mean}. "
+    return {
+        "title": title,
+        "note": f"{MEASURES[measure]}, {probes}{MAP_NOTES[measure]}",
+        "traces": traces | _paths(view, maps),
+        "layout": _axes(maps, view),
+        "progress": _progress(maps, "instability map"),
+    }
+
+
+def _plane_note(maps: Maps) -> str:
+    name = PLANES.get(maps.plane.kind, "The function's own two coordinates")
+    if maps.fidelity is None:
+        return f"{name}, step {maps.step}."
+    return (
+        f"{name}, step {maps.step}: {maps.fidelity.variance_share:.0%} of their variance, "
+        f"loss off by {number(maps.fidelity.median_loss_error)} (median)."
+    )

@@ -1,0 +1,166 @@
+"""Small pieces that every chart is made of: typed arrays, decimation, one look."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: What a chart function returns: title, note, layout and named traces, all plain JSON.
+Chart = dict[str, Any]
+
+#: Points of a line on the wire: two a bucket, about one bucket for two pixels of a strip.
+LINE_POINTS = 400
+
+
+@dataclass(frozen=True)
+class Style:
+    """How an optimizer looks, the same in every view.
+
+    Args:
+        color: a CSS variable of grid.css, so that light and dark each have their own.
+        dash: plotly's name of a dash.
+        symbol: plotly's name of a marker.
+        glyph: the same marker in text.
+    """
+
+    color: str
+    dash: str
+    symbol: str
+    glyph: str
+
+
+# Okabe and Ito's colours, told apart without colour by dash and marker as well.
+STYLES = {
+    "adamw": Style("var(--lane-adamw)", "solid", "circle", "●"),
+    "sadam": Style("var(--lane-sadam)", "solid", "square", "■"),
+    "smaller": Style("var(--lane-smaller)", "dash", "triangle-up", "▲"),
+}
+
+
+def typed(values: np.ndarray, dtype: str = "f4") -> dict[str, str]:
+    """An array in plotly's typed form: base64 of its bytes, nan and all.
+
+    Args:
+        values: any shape; a matrix carries its shape along.
+        dtype: plotly's name of the element type, e.g. "f4", "u2", "i4".
+
+    Returns:
+        A plain dict that plotly.js decodes by itself.
+    """
+    array = np.ascontiguousarray(values, dtype=np.dtype(dtype).newbyteorder("<"))
+    spec = {"dtype": dtype, "bdata": base64.b64encode(array.tobytes()).decode("ascii")}
+    if array.ndim > 1:
+        spec["shape"] = ",".join(str(n) for n in array.shape)
+    return spec
+
+
+def typed_steps(steps: np.ndarray) -> dict[str, str]:
+    """Step numbers in the smallest integer type that holds them."""
+    return typed(steps, "u2" if not len(steps) or steps[-1] < 2**16 else "i4")
+
+
+def decimate(
+    x: np.ndarray, y: np.ndarray, points: int = LINE_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Thin a line without losing a peak: the lowest and the highest value of each bucket.
+
+    Args:
+        x: (T,) places.
+        y: (T,) values; nan is no candidate unless a bucket has nothing else.
+        points: values kept at most.
+
+    Returns:
+        x and y of at most `points` values, in order.
+    """
+    if len(y) <= points:
+        return x, y
+    edges = np.linspace(0, len(y), points // 2 + 1).astype(int)
+    low = np.where(np.isnan(y), np.inf, y)
+    high = np.where(np.isnan(y), -np.inf, y)
+    keep = set()
+    for start, stop in itertools.pairwise(edges):
+        keep.add(start + int(np.argmin(low[start:stop])))
+        keep.add(start + int(np.argmax(high[start:stop])))
+    rows = np.array(sorted(keep))
+    return x[rows], y[rows]
+
+
+def rolling_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Mean of the last `width` finite values at each place (fewer at the start); (T,) -> (T,)."""
+    finite = np.isfinite(values)
+    total = np.cumsum(np.where(finite, values, 0.0))
+    count = np.cumsum(finite)
+    total[width:] = total[width:] - total[:-width].copy()
+    count[width:] = count[width:] - count[:-width].copy()
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def axis(title: str = "", **more: Any) -> dict[str, Any]:
+    """The one look of an axis."""
+    return {
+        "title": {"text": title, "standoff": 4},
+        "gridcolor": "var(--grid-line)",
+        "linecolor": "var(--axis-line)",
+        "zeroline": False,
+        "ticks": "outside",
+        "ticklen": 3,
+        "tickcolor": "var(--axis-line)",
+        "automargin": False,
+        "exponentformat": "power",
+        "fixedrange": False,
+    } | more
+
+
+def layout(revision: str, margin: tuple[int, int, int, int], **more: Any) -> dict[str, Any]:
+    """The one look of a chart.
+
+    Args:
+        revision: zoom survives as long as this stays the same.
+        margin: left, right, top, bottom in pixels, fixed so that nothing moves.
+    """
+    left, right, top, bottom = margin
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "var(--font)", "size": 12, "color": "var(--ink)"},
+        "margin": {"l": left, "r": right, "t": top, "b": bottom},
+        "showlegend": False,
+        "hovermode": "closest",
+        "uirevision": revision,
+    } | more
+
+
+def line(name: str, x: Any, y: Any, color: str, **more: Any) -> dict[str, Any]:
+    """An SVG line; `more` overrides the trace's fields."""
+    style = {"color": color, "width": more.pop("width", 1.6), "dash": more.pop("dash", "solid")}
+    return {"type": "scatter", "mode": "lines", "name": name, "x": x, "y": y, "line": style} | more
+
+
+def label(text: str, color: str, **place: Any) -> dict[str, Any]:
+    """A direct label in place of a legend."""
+    return {
+        "text": f"<b>{text}</b>",
+        "font": {"color": color, "size": 12},
+        "showarrow": False,
+        "xanchor": "left",
+        "yanchor": "top",
+    } | place
+
+
+def number(value: float | None, unit: str = "") -> str:
+    """Three significant digits with the unit, or a dash where there is nothing to state."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    if value == 0:
+        return f"0{unit}"
+    size = abs(value)
+    if 1e-3 <= size < 1e5:
+        digits = max(0, 2 - int(np.floor(np.log10(size))))
+        text = f"{value:,.{digits}f}"
+    else:
+        text = f"{value:.2e}"
+    return f"{text.replace('-', '−')}{unit}"

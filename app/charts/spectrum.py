@@ -1,0 +1,104 @@
+"""The oscillation spectrum of the last steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.charts.spec import STYLES, Chart, axis, label, layout, line, number, typed
+from app.experiment import SERIES
+from app.live.view import View
+from probes.oscillation import Spectrum, high_frequency_share, spectrum
+from sadam.lanes import LANES
+
+#: Steps that the spectrum looks back.
+WINDOW = 256
+
+
+def lane_spectra(view: View) -> dict[str, Spectrum | None]:
+    """The spectrum of every lane over the last `WINDOW` steps; None while that is too short.
+
+    Args:
+        view: needs the columns "gradient_projection" or "update_projection" (T, R, J), and
+            "damping" (T, R) where the damping is divided out.
+    """
+    rows = slice(-WINDOW, None)
+    series = view.experiment.series
+    column = "gradient_projection" if series == "gradient" else "update_projection"
+    values = view.shown(column)[rows]
+    damping = view.shown("damping")[rows]
+    spectra = {}
+    for index, key in enumerate(view.experiment.lanes):
+        lane = values[:, index]
+        sound = np.isfinite(lane).all(axis=1)
+        spectra[key] = spectrum(
+            lane[sound], divide_by=damping[sound, index] if series == "update" else None
+        )
+    return spectra
+
+
+def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
+    """Power against frequency with the mark, a line an optimizer.
+
+    Args:
+        view: the run; its experiment names the series and the mark.
+        spectra: a lane's spectrum or None, from `lane_spectra`.
+
+    Returns:
+        A chart; each lane's label states its share above the mark and its absolute power.
+    """
+    mark = view.experiment.mark
+    traces, annotations = {}, []
+    for index, (key, result) in enumerate(spectra.items()):
+        if result is None:
+            continue
+        style, title = STYLES[key], LANES[key].title
+        traces[key] = line(
+            title,
+            typed(result.frequencies),
+            typed(result.density),
+            style.color,
+            width=2,
+            dash=style.dash,
+            hovertemplate="%{x:.3f} a step: %{y:.3g}",
+        )
+        share = high_frequency_share(result, mark)
+        annotations.append(
+            label(
+                f"{title}  {share:.0%} above, power {number(result.power)}",
+                style.color,
+                xref="paper",
+                yref="paper",
+                x=1,
+                xanchor="right",
+                y=1,
+                yanchor="bottom",
+                yshift=15 * (len(spectra) - 1 - index),
+            )
+        )
+    chart_layout = layout(
+        f"{view.experiment.scenario}:{view.experiment.series}",
+        (52, 10, 8 + 16 * len(spectra), 36),
+        xaxis=axis("cycles a step", range=[0, 0.5], dtick=0.1),
+        yaxis=axis("power, running RMS = 1", type="log", dtick=1),
+        annotations=annotations,
+        shapes=[
+            {
+                "type": "line",
+                "x0": mark,
+                "x1": mark,
+                "y0": 0,
+                "y1": 1,
+                "yref": "paper",
+                "line": {"color": "var(--ink-soft)", "width": 1, "dash": "dot"},
+            }
+        ],
+    )
+    series = SERIES[view.experiment.series]
+    note = f"{series.lower()}, 8 fixed projections, last {WINDOW} steps, mark at {mark:g}. "
+    if not traces:
+        note += "Needs 16 steps."
+    elif view.experiment.series == "update-applied":
+        note += "A random damping alone raises this share."
+    else:
+        note += "Batch noise raises the share as rounding does."
+    return {"title": "Spectrum", "note": note, "traces": traces, "layout": chart_layout}

@@ -1,0 +1,96 @@
+"""The table: a row an optimizer, the figures of the last steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from app.charts.spec import STYLES, number
+from app.charts.spectrum import WINDOW
+from app.live.view import View
+from probes.oscillation import Spectrum, flip_rate, high_frequency_share
+from sadam.lanes import LANES
+
+#: Steps that the loss jump and the mean damping look back.
+RECENT = 50
+
+
+def loss_jump(losses: np.ndarray) -> float:
+    """Mean absolute change of the loss from one step to the next, nan for fewer than two.
+
+    Args:
+        losses: (T,) loss on fixed samples, at consecutive steps.
+    """
+    changes = np.abs(np.diff(losses))
+    return float(changes.mean()) if changes.size else float("nan")
+
+
+def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any]:
+    """Figures of the shown seed, a row a lane.
+
+    Args:
+        view: needs the columns "probe_loss", "damping" and "gradient_projection".
+        spectra: a lane's spectrum or None.
+
+    Returns:
+        {"columns": [{"title", "help"}], "rows": [{"key", "color", "glyph", "title", "cells"}]},
+        all cells text with three significant digits.
+    """
+    seeds = view.experiment.seeds
+    losses = view.shown("probe_loss")
+    damping = view.shown("damping")[-RECENT:]
+    gradients = view.shown("gradient_projection")[-WINDOW:]
+    rows = []
+    for index, key in enumerate(view.experiment.lanes):
+        flips = flip_rate(gradients[:, index])
+        result = spectra[key]
+        share = None if result is None else high_frequency_share(result, view.experiment.mark)
+        accuracy = float(view.accuracy[index * seeds])
+        diverged = int(view.diverged_at[index * seeds])
+        title = LANES[key].title + (f", diverged at step {diverged}" if diverged >= 0 else "")
+        rows.append(
+            {
+                "key": key,
+                "color": STYLES[key].color,
+                "glyph": STYLES[key].glyph,
+                "title": title,
+                "cells": [
+                    number(float(losses[-1, index])),
+                    number(100 * accuracy, " %"),
+                    number(loss_jump(losses[-RECENT - 1 :, index])),
+                    number(None if flips is None else 100 * flips, " %"),
+                    number(None if share is None else 100 * share, " %"),
+                    number(_finite_mean(damping[:, index])),
+                ],
+            }
+        )
+    return {"columns": _columns(view), "rows": rows}
+
+
+def _finite_mean(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if finite.size else None
+
+
+def _columns(view: View) -> list[dict[str, str]]:
+    return [
+        {"title": "Loss", "help": f"on the {view.samples} fixed samples" * bool(view.samples)},
+        {
+            "title": "Test accuracy",
+            "help": f"on unseen samples, measured at step {view.accuracy_step}",
+        },
+        {
+            "title": "Loss jump per step",
+            "help": f"mean |change| of that loss, last {RECENT} steps",
+        },
+        {
+            "title": "Gradient flips",
+            "help": f"sign changes of its projections from step to step, last {WINDOW} steps",
+        },
+        {
+            "title": f"Power above {view.experiment.mark:g}",
+            "help": "share of the spectrum's power above the mark, in cycles a step",
+        },
+        {"title": "Mean damping", "help": f"mean of a, last {RECENT} steps"},
+    ]

@@ -1,0 +1,192 @@
+"""The one declared state of the page: every control is a field of `Experiment`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from demo_models.scenarios import DEFAULT, SCENARIOS, Scenario
+from sadam.lanes import LANES
+
+PLANES = {
+    "pca": "PCA of all paths",
+    "start-end": "Start and two ends",
+    "random-filter": "Random, filter-normalised",
+    "random-layer": "Random, layer-normalised",
+    "random-none": "Random, not normalised",
+}
+MEASURES = {
+    "lgi": "LGI, the paper's instability",
+    "asymmetry": "Asymmetry",
+    "variance": "Variance of the slopes",
+}
+SERIES = {
+    "gradient": "Gradient",
+    "update": "Update, damping divided out",
+    "update-applied": "Update as applied",
+}
+#: Fields that act on a run in progress; a change of any other training field starts it anew.
+LIVE = frozenset({"lr", "lgi_lambda", "steps"})
+#: Fields that only change what is drawn.
+VIEW = frozenset(
+    {"plane", "measure", "series", "mark", "slice_resolution", "map_resolution", "map_k"}
+    | {"map_sigma"}
+)
+
+
+class ExperimentError(ValueError):
+    """A setting that cannot be used; its text names the field, the value and the range."""
+
+
+def _number(low: float, high: float, default: Any, label: str) -> Any:
+    return field(default=default, metadata={"low": low, "high": high, "label": label})
+
+
+def _choice(options: Mapping[str, str], default: str, label: str) -> Any:
+    return field(default=default, metadata={"options": tuple(options), "label": label})
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained, how it is probed and what is drawn; immutable and always valid.
+
+    Ranges are what a page can show live on a small machine; `sadam` and `probes` take more.
+
+    Raises:
+        ExperimentError: one sentence with the field, the value found and the range expected.
+    """
+
+    scenario: str = _choice({k: s.title for k, s in SCENARIOS.items()}, DEFAULT, "Scenario")
+    lanes: tuple[str, ...] = field(default=tuple(LANES), metadata={"label": "Optimizers"})
+    lr: float = _number(1e-6, 10.0, SCENARIOS[DEFAULT].lr, "Learning rate")
+    lgi_lambda: float = _number(0.0, 100.0, 2.0, "Strength λ")
+    k: int = _number(1, 64, 2, "Probes k")
+    sigma: float = _number(1e-6, 10.0, 0.01, "Radius σ")
+    batch: int = _number(1, 4096, SCENARIOS[DEFAULT].batch, "Batch")
+    seed: int = _number(0, 999_999, 0, "First seed")
+    seeds: int = _number(1, 8, 1, "Seeds")
+    steps: int = _number(1, 100_000, SCENARIOS[DEFAULT].steps, "Steps")
+    plane: str = _choice(PLANES, "pca", "Plane")
+    measure: str = _choice(MEASURES, "lgi", "Measure")
+    series: str = _choice(SERIES, "gradient", "Spectrum of")
+    mark: float = _number(0.01, 0.49, 0.1, "Mark")
+    slice_resolution: int = _number(9, 129, 33, "Slice points")
+    map_resolution: int = _number(5, 65, 15, "Map points")
+    map_k: int = _number(2, 64, 4, "Map probes k")
+    map_sigma: float = _number(1e-6, 10.0, 0.1, "Map radius σ")
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if "low" in item.metadata:
+                value = _checked_number(item, value)
+                object.__setattr__(self, item.name, value)
+            elif "options" in item.metadata and value not in item.metadata["options"]:
+                raise ExperimentError(
+                    f"{item.metadata['label']} ({item.name}) is {ascii(value)[:60]}; "
+                    f"expected one of {', '.join(item.metadata['options'])}."
+                )
+        object.__setattr__(self, "lanes", _checked_lanes(self.lanes))
+        pool = self.problem.pool
+        if pool is not None and self.batch > pool:
+            raise ExperimentError(
+                f"Batch (batch) is {self.batch}; expected a whole number from 1 to {pool}, the "
+                "samples of this scenario."
+            )
+        if (self.slice_resolution - 1) % 8:
+            raise ExperimentError(
+                f"Slice points (slice_resolution) is {self.slice_resolution}; expected 9, 17, 33, "
+                "65 or another multiple of 8 plus 1: each level reuses the points of the last."
+            )
+
+    @property
+    def problem(self) -> Scenario:
+        """The declared scenario behind the key."""
+        return SCENARIOS[self.scenario]
+
+    @property
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds that are trained: `seeds` of them from `seed` on."""
+        return tuple(range(self.seed, self.seed + self.seeds))
+
+    def change(self, **changes: Any) -> Experiment:
+        """A copy with some fields changed; a new scenario brings its own lr, batch and steps."""
+        if changes.get("scenario") in SCENARIOS and changes["scenario"] != self.scenario:
+            own = SCENARIOS[changes["scenario"]]
+            changes = {"lr": own.lr, "batch": own.batch, "steps": own.steps} | changes
+        return replace(self, **changes)
+
+    def needs_restart(self, other: Experiment) -> bool:
+        """Whether going from this experiment to `other` starts the run anew."""
+        return any(
+            getattr(self, item.name) != getattr(other, item.name)
+            for item in fields(self)
+            if item.name not in LIVE | VIEW
+        )
+
+    def to_query(self) -> dict[str, str]:
+        """The fields that differ from the scenario's defaults, as URL parameters."""
+        default = Experiment().change(scenario=self.scenario)
+        query = {} if self.scenario == DEFAULT else {"scenario": self.scenario}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if value != getattr(default, item.name):
+                query[item.name] = ",".join(value) if isinstance(value, tuple) else str(value)
+        return query
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Experiment:
+        """The experiment that a URL names.
+
+        Raises:
+            ExperimentError: an unknown parameter, or a value that its field refuses.
+        """
+        known = {item.name for item in fields(cls)}
+        for name in query:
+            if name not in known:
+                raise ExperimentError(
+                    f"The link sets {ascii(name)[:80]}; "
+                    f"this version knows {', '.join(sorted(known))}."
+                )
+        changes: dict[str, Any] = dict(query)
+        if "lanes" in changes:
+            changes["lanes"] = tuple(part for part in changes["lanes"].split(",") if part)
+        scenario = {"scenario": changes.pop("scenario")} if "scenario" in changes else {}
+        return cls().change(**scenario).change(**changes)
+
+
+def _checked_number(item: Any, value: Any) -> float | int:
+    """`value` as the field's own kind of number, within its range."""
+    low, high, label = item.metadata["low"], item.metadata["high"], item.metadata["label"]
+    whole = isinstance(item.default, int)
+    kind = "a whole number" if whole else "a number"
+    found = f"{value:g}" if isinstance(value, int | float) else ascii(value)[:60]
+    sentence = f"{label} ({item.name}) is {found}; expected {kind} from {low:g} to {high:g}."
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ExperimentError(sentence) from None
+    # A comparison with nan is false, so nan is refused here as well.
+    if isinstance(value, bool) or not low <= number <= high or (whole and number % 1):
+        raise ExperimentError(sentence)
+    return int(number) if whole else number
+
+
+def _checked_lanes(lanes: Any) -> tuple[str, ...]:
+    """The lanes in the order of `LANES`, each one known, none twice, with what they need."""
+    names = (lanes,) if isinstance(lanes, str) else tuple(lanes)
+    unknown = [name for name in names if name not in LANES]
+    if unknown or not names:
+        found = ", ".join(ascii(name)[:60] for name in unknown) or "none"
+        raise ExperimentError(
+            f"Optimizers (lanes) has {found}; expected at least one of {', '.join(LANES)}."
+        )
+    for name in names:
+        missing = [LANES[other].title for other in LANES[name].needs if other not in names]
+        if missing:
+            raise ExperimentError(
+                f"Optimizers (lanes) has {LANES[name].title}, which takes its damping from "
+                f"{', '.join(missing)}; add {', '.join(missing)} or leave it out."
+            )
+    return tuple(name for name in LANES if name in names)

@@ -1,0 +1,44 @@
+"""The server: the page's script, and the two files that the page's charts need."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+import plotly  # noqa: E402
+import streamlit as st  # noqa: E402
+from starlette.responses import FileResponse  # noqa: E402
+from starlette.routing import Route  # noqa: E402
+
+from app.live.warmup import warm_up  # noqa: E402
+
+GRID = ROOT / "app" / "grid"
+FILES = {
+    "plotly.min.js": Path(plotly.__file__).parent / "package_data" / "plotly.min.js",
+    "grid.js": GRID / "grid.js",
+    "grid.css": GRID / "grid.css",
+}
+
+
+def _file(path: Path, cache: str) -> Route:
+    async def respond(_request: object) -> FileResponse:
+        return FileResponse(path, headers={"Cache-Control": cache})
+
+    return Route(f"/chatterscope/{path.name}", respond)
+
+
+app = st.App(
+    ROOT / "app" / "script.py",
+    routes=[
+        _file(path, "max-age=86400" if name.startswith("plotly") else "no-cache")
+        for name, path in FILES.items()
+    ],
+)
+
+# The first paint must not wait for torch: it is imported beside the server's own start.
+threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

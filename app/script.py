@@ -1,0 +1,21 @@
+"""Page configuration and navigation; Streamlit runs this file for every session."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+# Streamlit runs this as a script: the project's root is not on the path by itself.
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
+
+import streamlit as st  # noqa: E402
+
+from app.views import lab  # noqa: E402
+
+st.set_page_config(
+    page_title="Chatterscope", page_icon="〰️", layout="wide", initial_sidebar_state=232
+)
+pages = [st.Page(lab.show, title="Lab", url_path="lab", default=True)]
+st.navigation(pages, position="hidden").run()

@@ -1,0 +1,152 @@
+"""The lab: controls on top and at the side, one grid of views that follows the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app.charts.spec import STYLES
+from app.experiment import MEASURES, PLANES, SERIES
+from app.grid.component import grid
+from app.live.session import Lab, current_lab
+from app.live.view import View
+from demo_models.scenarios import SCENARIOS
+from sadam.lanes import LANES
+
+STYLE = Path(__file__).with_name("lab.html")
+#: Seconds between two refreshes of the grid.
+REFRESH = 0.5
+#: What one press of an arrow key adds, for the fields that are not whole numbers.
+ARROW = {"lr": 0.001, "lgi_lambda": 0.5, "sigma": 0.001, "map_sigma": 0.01, "mark": 0.01}
+
+
+def show() -> None:
+    """Draw the page."""
+    st.html(STYLE)
+    lab = current_lab()
+    st.query_params.from_dict(lab.experiment.to_query())
+    state = lab.trainer.state
+    st.session_state.drawn_state = state
+    _bar(lab, running=state == "running")
+    _sidebar(lab)
+    if lab.message:
+        st.error(lab.message)
+    _live(lab)
+
+
+def _bar(lab: Lab, *, running: bool) -> None:
+    trainer = lab.trainer
+    with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("**Chatterscope**")
+        titles = {key: scenario.title for key, scenario in SCENARIOS.items()}
+        _choose(lab, "scenario", titles, label_visibility="collapsed", width=290)
+        st.button(
+            "Pause" if running else "Run",
+            key="run",
+            type="primary",
+            on_click=trainer.pause if running else trainer.run,
+        )
+        st.button("Step", key="step", on_click=trainer.step)
+        st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
+        st.button("New seed", key="new_seed", on_click=lab.new_seed)
+
+
+def _sidebar(lab: Lab) -> None:
+    with st.sidebar:
+        st.caption(lab.experiment.problem.about)
+        _choose_lanes(lab)
+        _numbers(lab, ("lr", "lgi_lambda"), ("k", "sigma"))
+        _numbers(lab, ("batch", "steps"), ("seed", "seeds"))
+        _choose(lab, "plane", PLANES)
+        _choose(lab, "measure", MEASURES)
+        st.button(
+            "Compute maps",
+            key="compute_maps",
+            on_click=lab.trainer.compute_maps,
+            help="Slice and instability map from the paths so far",
+            width="stretch",
+        )
+        _choose(lab, "series", SERIES)
+        with st.expander("Probes and points of the views"):
+            _numbers(lab, ("map_k", "map_sigma"), ("slice_resolution", "map_resolution"), ("mark",))
+
+
+def _label(lab: Lab, name: str) -> str:
+    return type(lab.experiment).__dataclass_fields__[name].metadata["label"]
+
+
+def _take(lab: Lab, name: str) -> None:
+    """Hand a widget's value to the experiment; the widget then shows what was accepted."""
+    lab.change(**{name: st.session_state[f"field-{name}"]})
+
+
+def _numbers(lab: Lab, *rows: tuple[str, ...]) -> None:
+    for row in rows:
+        for column, name in zip(st.columns(2), row, strict=False):
+            value = getattr(lab.experiment, name)
+            # The experiment holds the value, not the widget; ranges are the experiment's too,
+            # so that a bad value is answered with its sentence.
+            st.session_state[f"field-{name}"] = value
+            column.number_input(
+                _label(lab, name),
+                key=f"field-{name}",
+                step=ARROW.get(name, 1),
+                format="%d" if isinstance(value, int) else "%.4g",
+                on_change=_take,
+                args=(lab, name),
+            )
+
+
+def _choose(lab: Lab, name: str, options: dict[str, str], **look: Any) -> None:
+    st.session_state[f"field-{name}"] = getattr(lab.experiment, name)
+    st.selectbox(
+        _label(lab, name),
+        list(options),
+        key=f"field-{name}",
+        format_func=options.__getitem__,
+        on_change=_take,
+        args=(lab, name),
+        **look,
+    )
+
+
+def _choose_lanes(lab: Lab) -> None:
+    st.session_state["field-lanes"] = list(lab.experiment.lanes)
+    st.pills(
+        _label(lab, "lanes"),
+        list(LANES),
+        selection_mode="multi",
+        key="field-lanes",
+        format_func=lambda key: f"{STYLES[key].glyph} {LANES[key].title}",
+        on_change=_take,
+        args=(lab, "lanes"),
+    )
+
+
+@st.fragment(run_every=REFRESH)
+def _live(lab: Lab) -> None:
+    """Send the grid what is new; runs by itself, twice a second."""
+    view = lab.trainer.view()
+    if view.state != st.session_state.drawn_state:
+        st.rerun()  # the bar's button is outside of this fragment
+    parts = {"status": _status(view)}
+    if view.begun:
+        # Imported here: it loads torch, and the first paint must not wait for that.
+        from app.charts.board import board
+
+        parts |= board(view)
+    result = grid(lab.delta.message(parts), on_resend=lab.delta.reset, on_action=lambda: None)
+    if result.action == "cancel":
+        lab.trainer.cancel_maps()
+
+
+def _status(view: View) -> dict[str, Any]:
+    """The bar's figures."""
+    return {
+        "state": view.state,
+        "step": view.step,
+        "rate": f"{view.rate:.0f} steps/s" if view.state == "running" else view.state,
+        "message": view.message,
+    }

@@ -1,0 +1,63 @@
+"""The gate: never more than its places, everybody in turn."""
+
+from __future__ import annotations
+
+import threading
+
+from app.live.gate import Gate
+
+
+def test_no_more_than_its_places_compute_at_once() -> None:
+    gate, lock = Gate(2), threading.Lock()
+    inside = most = 0
+
+    def work() -> None:
+        nonlocal inside, most
+        for _ in range(200):
+            with gate.turn(0):
+                with lock:
+                    inside += 1
+                    most = max(most, inside)
+                with lock:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert most <= 2
+    with gate.turn(0), gate.turn(0):
+        pass  # both places came back
+
+
+def test_a_worker_that_waits_goes_before_one_that_comes_again() -> None:
+    gate, order = Gate(1), []
+    waiting = threading.Event()
+
+    def other() -> None:
+        waiting.set()
+        with gate.turn(0):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with gate.turn(0):
+        thread.start()
+        waiting.wait(10)
+        while not gate._queue:  # the other one has asked
+            pass
+    with gate.turn(0):
+        order.append("again")
+    thread.join(10)
+    assert order == ["other", "again"]
+
+
+def test_an_exception_gives_the_place_back() -> None:
+    gate = Gate(1)
+    try:
+        with gate.turn(0):
+            raise ValueError
+    except ValueError:
+        pass
+    with gate.turn(0):
+        pass

@@ -1,0 +1,129 @@
+"""The page's controls, driven without a browser; the grid itself is tested in one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from demo_models.scenarios import SCENARIOS
+
+SCRIPT = Path(__file__).parents[2] / "app" / "script.py"
+
+
+@pytest.fixture
+def page() -> AppTest:
+    page = AppTest.from_file(str(SCRIPT), default_timeout=60).run()
+    assert not page.exception
+    return page
+
+
+def lab(page: AppTest):
+    return page.session_state.lab
+
+
+def test_the_page_has_every_control(page: AppTest) -> None:
+    assert [b.label for b in page.button] == ["Run", "Step", "Reset", "New seed", "Compute maps"]
+    labels = [n.label for n in page.number_input]
+    for label in ("Learning rate", "Strength λ", "Probes k", "Radius σ", "Batch", "Steps", "Seeds"):
+        assert label in labels
+    assert page.selectbox("field-scenario").options == [s.title for s in SCENARIOS.values()]
+    assert page.button_group("field-lanes").value == ["adamw", "sadam", "smaller"]
+
+
+def test_a_number_reaches_the_experiment_and_the_address(page: AppTest) -> None:
+    page.number_input("field-lr").set_value(0.02).run()
+    assert lab(page).experiment.lr == 0.02
+    assert page.query_params["lr"] == "0.02"
+    assert not page.error
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("lr", -1.0, "Learning rate (lr) is -1; expected a number from 1e-06 to 10."),
+        ("k", 0, "Probes k (k) is 0; expected a whole number from 1 to 64."),
+        (
+            "batch",
+            513,
+            (
+                "Batch (batch) is 513; expected a whole number from 1 to 512, "
+                "the samples of this scenario."
+            ),
+        ),
+        (
+            "slice_resolution",
+            40,
+            (
+                "Slice points (slice_resolution) is 40; expected 9, 17, 33, 65 or another multiple "
+                "of 8 plus 1: each level reuses the points of the last."
+            ),
+        ),
+    ],
+)
+def test_a_bad_number_is_a_sentence_and_loses_nothing(
+    page: AppTest, field: str, value: float, sentence: str
+) -> None:
+    before, trainer = lab(page).experiment, lab(page).trainer
+    page.number_input(f"field-{field}").set_value(value).run()
+    assert [e.value for e in page.error] == [sentence]
+    assert lab(page).experiment == before
+    assert lab(page).trainer is trainer
+    assert page.number_input(f"field-{field}").value == getattr(before, field)
+    page.number_input("field-lr").set_value(0.02).run()
+    assert not page.error
+
+
+def test_leaving_out_what_a_lane_needs_is_a_sentence(page: AppTest) -> None:
+    page.button_group("field-lanes").set_value(["adamw", "smaller"]).run()
+    assert "takes its damping from S-Adam; add S-Adam or leave it out." in page.error[0].value
+    assert lab(page).experiment.lanes == ("adamw", "sadam", "smaller")
+
+
+def test_a_scenario_brings_its_own_settings(page: AppTest) -> None:
+    page.selectbox("field-scenario").set_value("digits-noise").run()
+    assert page.number_input("field-batch").value == SCENARIOS["digits-noise"].batch
+    assert page.query_params["scenario"] == "digits-noise"
+
+
+def test_run_turns_into_pause_and_back(page: AppTest) -> None:
+    trainer = lab(page).trainer
+    page.button("run").click().run()
+    while trainer.view().state in ("preparing", "paused"):
+        pass
+    page.run()
+    assert page.button("run").label == "Pause"
+    page.button("run").click().run()
+    while trainer.view().state == "running":
+        pass
+    page.run()
+    assert page.button("run").label == "Run"
+
+
+def test_a_new_seed_follows_the_last(page: AppTest) -> None:
+    page.number_input("field-seeds").set_value(3).run()
+    page.button("new_seed").click().run()
+    assert lab(page).experiment.seed == 3
+
+
+def test_a_link_restores_the_experiment() -> None:
+    page = AppTest.from_file(str(SCRIPT), default_timeout=60)
+    page.query_params["scenario"] = "quadratic"
+    page.query_params["lr"] = "0.125"
+    page.run()
+    assert not page.exception
+    assert page.selectbox("field-scenario").value == "quadratic"
+    assert page.number_input("field-lr").value == 0.125
+
+
+def test_a_damaged_link_says_what_is_wrong_and_shows_the_default() -> None:
+    page = AppTest.from_file(str(SCRIPT), default_timeout=60)
+    page.query_params["lr"] = "fast"
+    page.run()
+    assert not page.exception
+    assert page.error[0].value == (
+        "Learning rate (lr) is 'fast'; expected a number from 1e-06 to 10. "
+        "The default experiment is shown instead."
+    )
+    assert lab(page).experiment.lr == 0.01

@@ -1,0 +1,124 @@
+"""One server and one Chromium for all browser tests; a page of its own for each."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.browser.chromium import FLAGS, find_chromium
+
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+#: Streamlit asks for these two before its own server answers them; nothing else may go wrong.
+ALLOWED = re.compile(r"_stcore/(health|host-config)")
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server under test: its address and what it has logged."""
+
+    url: str
+    log_file: Path
+
+    def log(self) -> str:
+        return self.log_file.read_text(encoding="utf-8")
+
+
+def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Poll a condition on this side of the browser until it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what} did not happen within {seconds:g} s")
+        time.sleep(0.01)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log_file = tmp_path_factory.mktemp("server") / "log.txt"
+    command = [sys.executable, "-m", "app", "serve", "--no-browser", "--port", str(port)]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with log_file.open("w") as log:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
+    url = f"http://localhost:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, f"the server ended: {log_file.read_text()}"
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2) as response:  # noqa: S310
+                return response.status == 200
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            return False
+
+    try:
+        wait_until(answers, 60, "the server's first answer")
+        yield Server(url, log_file)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(
+    browser: Browser, server: Server, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., Page]]:
+    """Opens the lab in a fresh context; then leaves a screenshot and checks the console."""
+    opened: list[tuple[Page, list[str]]] = []
+
+    def open_lab(
+        query: str = "", *, size: tuple[int, int] = (1440, 900), scheme: str = "light"
+    ) -> Page:
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,  # type: ignore[arg-type]
+        )
+        page = context.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                errors.append(f"{message.text} {message.location}")
+                if message.type == "error"
+                else None
+            ),
+        )
+        opened.append((page, errors))
+        page.goto(f"{server.url}/{query}")
+        page.wait_for_selector(".cs-table tr[data-lane]", timeout=60_000)
+        return page
+
+    yield open_lab
+    SCREENSHOTS.mkdir(exist_ok=True)
+    for number, (page, errors) in enumerate(opened):
+        if not page.is_closed():
+            page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
+        page.context.close()
+        unexpected = [text for text in errors if not ALLOWED.search(text)]
+        assert not unexpected, unexpected
+    assert "Traceback" not in server.log(), server.log()

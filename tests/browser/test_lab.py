@@ -1,0 +1,242 @@
+"""The lab in a real browser: what a person presses, sees and keeps."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Server, wait_until
+from tests.browser.lab import fill, press, step, table, traces, wait_for_maps, wait_for_step
+
+pytestmark = pytest.mark.browser
+
+OpenPage = Callable[..., Page]
+LANES = {"AdamW", "S-Adam", "AdamW, smaller step"}
+
+#: Resolves with the milliseconds after which the step counter last changed, watched for a while.
+LAST_CHANGE = """
+(watch) => new Promise((resolve) => {
+  const counter = () => document.querySelector(".cs-step").textContent;
+  const begin = performance.now();
+  let last = 0, value = counter();
+  const look = (now) => {
+    if (counter() !== value) { value = counter(); last = now - begin; }
+    if (now - begin < watch) requestAnimationFrame(look); else resolve(last);
+  };
+  requestAnimationFrame(look);
+})
+"""
+
+#: Counts frames on which some chart had no drawing, until the charts were refreshed `n` times.
+BLANK_FRAMES = """
+(n) => new Promise((resolve) => {
+  const chart = document.querySelector('[data-panel="loss"] .cs-chart');
+  let refreshes = 0, blank = 0, frames = 0;
+  chart.on("plotly_afterplot", () => { refreshes += 1; });
+  const look = () => {
+    frames += 1;
+    const drawn = chart.isConnected && chart.querySelectorAll(".scatterlayer path.js-line").length;
+    if (!drawn) blank += 1;
+    if (refreshes < n) requestAnimationFrame(look); else resolve({ blank, frames });
+  };
+  requestAnimationFrame(look);
+})
+"""
+
+
+def test_first_paint_shows_controls_and_the_measured_start(open_page: OpenPage) -> None:
+    page = open_page()
+    expect(page).to_have_title(re.compile("Lab|Chatterscope"))
+    for name in ("Run", "Step", "Reset", "New seed", "Compute maps"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
+    assert step(page) == 0
+    rows = table(page)
+    assert set(rows) == {"adamw", "sadam", "smaller"}
+    assert len({cells[0] for cells in rows.values()}) == 1, "one start for all"
+
+
+def test_a_run_fills_every_view_with_its_own_numbers(open_page: OpenPage) -> None:
+    page = open_page()
+    press(page, "Run")
+    wait_for_step(page, 140)
+    wait_for_maps(page)
+    press(page, "Pause")
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()
+    last = step(page)
+
+    loss = traces(page, "loss")
+    assert {t["name"] for t in loss} == LANES
+    assert len({t["yaxis"] for t in loss}) == 3, "a strip each"
+    assert len({t["y"][0] for t in loss}) == 1, "the same initial loss"
+    for trace in loss:
+        assert trace["x"][0] == 0
+        assert trace["x"][-1] == last
+        assert np.isfinite(trace["y"]).all()
+    cells = table(page)
+    for key, trace in zip(("adamw", "sadam", "smaller"), loss, strict=True):
+        assert float(cells[key][0]) == pytest.approx(trace["y"][-1], rel=5e-3)
+    jumps = {key: float(row[2]) for key, row in cells.items()}
+    assert jumps["adamw"] > jumps["sadam"] > 0, "AdamW chatters in the default scenario"
+
+    damping = traces(page, "damping")
+    thin = {(t["yaxis"], t["name"]): t for t in damping if t["width"] < 1}
+    values = np.array(thin["y", "S-Adam"]["y"])
+    assert ((values > 0) & (values <= 1)).all()
+    assert values.std() > 0.1, "the damping scatters"
+    lgi = np.array(thin["y2", "S-Adam"]["y"])
+    assert ((lgi >= 0) & (lgi <= 2 + 1e-5)).all(), "LGI is at most k / (k - 1)"
+    adamw = next(t for t in damping if t["yaxis"] == "y" and t["name"] == "AdamW")
+    assert set(adamw["y"]) == {1.0}
+
+    heat, *paths = traces(page, "slice")
+    z = np.array(heat["z"])
+    assert z.shape == (33, 33)
+    assert np.isfinite(z).all()
+    assert z.std() > 0
+    places = {t["name"]: t for t in paths if t["mode"] == "markers"}
+    lines = [t for t in paths if t["mode"] == "lines"]
+    assert set(places) == LANES
+    for line in lines:
+        assert len(line["x"]) > 10
+        assert line["x"][-1] == places[line["name"]]["x"][0]
+    starts = {(t["x"][0], t["y"][0]) for t in lines}
+    assert len(starts) == 1, "all paths leave from one point"
+
+    measure = np.array(traces(page, "map")[0]["z"])
+    assert measure.shape == (15, 15)
+    assert ((measure >= 0) & (measure <= 4 / 3 + 1e-5)).all()
+
+    for trace in traces(page, "spectrum"):
+        assert trace["x"][0] == 0
+        assert trace["x"][-1] == 0.5
+        assert (np.array(trace["y"]) > 0).all()
+
+
+def test_pause_stops_the_step_counter_within_half_a_second(open_page: OpenPage) -> None:
+    page = open_page()
+    press(page, "Run")
+    wait_for_step(page, 5)
+    press(page, "Pause")
+    assert page.evaluate(LAST_CHANGE, 2000) < 500
+    expect(page.locator(".cs-rate")).to_have_text("paused")
+
+
+def test_a_changed_learning_rate_reaches_the_run(open_page: OpenPage) -> None:
+    page = open_page()
+    press(page, "Run")
+    wait_for_step(page, 5)
+    fill(page, "Learning rate", "0.0025")
+    before = step(page)
+    wait_for_step(page, before + 60)
+    assert step(page) > before, "no restart"
+    rates = next(t for t in traces(page, "damping") if t["yaxis"] == "y3" and t["name"] == "AdamW")
+    assert rates["y"][0] == pytest.approx(0.01)
+    assert rates["y"][-1] == pytest.approx(0.0025)
+
+
+def test_a_bad_value_is_a_sentence_and_the_run_goes_on(open_page: OpenPage) -> None:
+    page = open_page()
+    press(page, "Run")
+    wait_for_step(page, 5)
+    fill(page, "Learning rate", "-1")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Learning rate (lr) is -1; expected a number from 1e-06 to 10."
+    )
+    wait_for_step(page, step(page) + 20)
+
+
+def test_zoom_survives_ten_refreshes_and_no_frame_is_blank(open_page: OpenPage) -> None:
+    page = open_page()
+    press(page, "Run")
+    wait_for_step(page, 60)
+    drag = page.locator('[data-panel="loss"] .cs-chart .nsewdrag').first.bounding_box()
+    assert drag is not None
+    middle = drag["y"] + drag["height"] / 2
+    page.mouse.move(drag["x"] + 0.1 * drag["width"], middle)
+    page.mouse.down()
+    page.mouse.move(drag["x"] + 0.4 * drag["width"], middle, steps=5)
+    page.mouse.up()
+    zoom = (
+        "document.querySelector('[data-panel=\"loss\"] .cs-chart')._fullLayout.xaxis.range.slice()"
+    )
+    page.wait_for_function(f"{zoom}[0] > 1")
+    before = page.evaluate(zoom)
+    seen = page.evaluate(BLANK_FRAMES, 10)
+    assert seen["blank"] == 0, seen
+    assert page.evaluate(zoom) == before
+
+
+def test_closing_the_tab_pauses_training_within_two_seconds(
+    open_page: OpenPage, server: Server
+) -> None:
+    page = open_page()
+    press(page, "Run")
+    wait_for_step(page, 5)
+    paused = server.log().count("paused at step")
+    closed = time.monotonic()
+    page.close()
+    wait_until(lambda: server.log().count("paused at step") > paused, 2, "the pause")
+    assert time.monotonic() - closed < 2
+
+
+def test_maps_can_be_cancelled_and_computed_on_demand(open_page: OpenPage) -> None:
+    page = open_page("?slice_resolution=129&map_resolution=65&scenario=digits-32bit")
+    press(page, "Step")
+    wait_for_step(page, 1)
+    press(page, "Compute maps")
+    cancel = page.locator('[data-panel="slice"] .cs-cancel')
+    cancel.click()
+    expect(cancel).to_be_hidden()
+    expect(page.locator('[data-panel="map"] .cs-progress')).to_be_hidden()
+
+
+def test_reset_goes_back_to_the_same_initial_loss(open_page: OpenPage) -> None:
+    page = open_page("?scenario=moons")
+    start = table(page)
+    press(page, "Run")
+    wait_for_step(page, 20)
+    press(page, "Reset")
+    page.wait_for_function("document.querySelector('.cs-step').textContent === '0'")
+    page.wait_for_function(
+        "text => document.querySelector('.cs-table td').textContent === text", arg=start["adamw"][0]
+    )
+    press(page, "New seed")
+    page.wait_for_function(
+        "text => document.querySelector('.cs-table td').textContent !== text", arg=start["adamw"][0]
+    )
+
+
+def test_an_analytic_function_is_its_own_plane(open_page: OpenPage) -> None:
+    page = open_page("?scenario=rosenbrock")
+    wait_for_maps(page)
+    heat = traces(page, "slice")[0]
+    x, y, z = (np.array(heat[k]) for k in "xyz")
+    grid_x, grid_y = np.meshgrid(x, y)
+    expected = 10 * abs(grid_y - grid_x**2) + abs(1 - grid_x)
+    shown = 10**z if (z < 0).any() or expected.max() > 20 > z.max() else z
+    np.testing.assert_allclose(shown, expected, rtol=1e-3, atol=1e-3)
+    press(page, "Run")
+    wait_for_step(page, 100)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1440, 900), (1024, 768)])
+def test_both_sizes_and_themes_fit(open_page: OpenPage, size: tuple[int, int], scheme: str) -> None:
+    page = open_page(size=size, scheme=scheme)
+    press(page, "Run")
+    wait_for_step(page, 110)
+    wait_for_maps(page)
+    wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0, "no horizontal scroll bar"
+    for panel in ("loss", "damping", "slice", "map", "spectrum"):
+        box = page.locator(f'[data-panel="{panel}"] .main-svg').first.bounding_box()
+        assert box is not None
+        assert box["width"] > 150
+        assert box["height"] > 100
+        if size == (1440, 900):
+            assert box["y"] + box["height"] <= size[1] + 1, f"{panel} is below the fold"
