@@ -54,7 +54,7 @@ def fake_quantize(x: Tensor, bits: int) -> Tensor:
     if bits == 32:
         return x
     grid = _grid(bits)
-    return FakeQuantize.apply(x, grid.top, grid.low, grid.high)
+    return FakeQuantize.apply(x, grid, 0)
 
 
 def levels(x: Tensor, bits: int) -> Tensor:
@@ -68,19 +68,21 @@ def levels(x: Tensor, bits: int) -> Tensor:
         ValueError: `bits` is something else; at 32 bits there are no codes.
     """
     grid = _grid(bits)
-    return _codes(x, _scale(x, grid.top), grid.low, grid.high)
+    return _codes(x, _scale(x, grid, 0), grid)
 
 
 class FakeQuantize(torch.autograd.Function):
-    """The rounding with its straight-through gradient, in the form that `torch.func` can map."""
+    """The rounding with its straight-through gradient, in the form that `torch.func` can map.
 
-    generate_vmap_rule = True
+    The first `runs` dimensions of x count runs, each with a scale of its own. The rule for vmap is
+    ours because torch's generated one takes ten times as long a call, half of a training step.
+    """
 
     @staticmethod
-    def forward(x: Tensor, top: float, low: int, high: int) -> Tensor:
+    def forward(x: Tensor, grid: Grid, runs: int) -> Tensor:
         """Round to codes and scale back."""
-        scale = _scale(x, top)
-        return _codes(x, scale, low, high) / scale
+        scale = _scale(x, grid, runs)
+        return _codes(x, scale, grid).div_(scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -90,9 +92,20 @@ class FakeQuantize(torch.autograd.Function):
     def backward(  # type: ignore[override]
         ctx: Any,  # noqa: ARG004 (autograd passes it)
         grad: Tensor,
-    ) -> tuple[Tensor, None, None, None]:
+    ) -> tuple[Tensor, None, None]:
         """Pass the gradient on as if nothing had been rounded."""
-        return grad, None, None, None
+        return grad, None, None
+
+    @staticmethod
+    def vmap(
+        info: Any,  # noqa: ARG004 (torch.func passes it)
+        in_dims: tuple[int, None, None],
+        x: Tensor,
+        grid: Grid,
+        runs: int,
+    ) -> tuple[Tensor, int]:
+        """Make the mapped dimension one more of those that count runs."""
+        return FakeQuantize.apply(x.movedim(in_dims[0], 0), grid, runs + 1), 0
 
 
 def _grid(bits: int) -> Grid:
@@ -101,9 +114,12 @@ def _grid(bits: int) -> Grid:
     return GRIDS[bits]
 
 
-def _scale(x: Tensor, top: float) -> Tensor:
-    return top / (x.abs().amax() + OFFSET)
+def _scale(x: Tensor, grid: Grid, runs: int) -> Tensor:
+    """What x is multiplied with, one number a run, of as many dimensions as x."""
+    own = tuple(range(runs, x.ndim))
+    largest = x.abs().amax(own, keepdim=True) if own else x.abs()
+    return grid.top / (largest + OFFSET)
 
 
-def _codes(x: Tensor, scale: Tensor, low: int, high: int) -> Tensor:
-    return torch.clamp(torch.round(x * scale), low, high)
+def _codes(x: Tensor, scale: Tensor, grid: Grid) -> Tensor:
+    return (x * scale).round_().clamp_(grid.low, grid.high)

@@ -173,7 +173,9 @@ def high_frequency_share(spectrum: Spectrum, mark: float = 0.1) -> float:
     if not 0.0 <= mark <= 0.5:
         raise ValueError(f"mark is {mark}, expected a frequency from 0 to 0.5 cycles a step.")
     beyond = np.clip((spectrum.frequencies - mark) * spectrum.length + 0.5, 0.0, 1.0)
-    beyond[0] = max(0.0, 1.0 - 2.0 * mark * spectrum.length)  # bin 0 lies on both sides of 0
+    # Bins 0 and 0.5 are folded: half as wide, on one side of their frequency.
+    beyond[0] = max(0.0, 1.0 - 2.0 * mark * spectrum.length)
+    beyond[-1] = min(1.0, (1.0 - 2.0 * mark) * spectrum.length)
     twice = np.full(len(spectrum.density), 2.0)
     twice[[0, -1]] = 1.0
     weighted = twice * spectrum.density

@@ -25,6 +25,10 @@ from sadam.lanes import LANES
 MEAN_WIDTH = 25
 
 
+#: Ends of the step axis: each about a third more than the last.
+_ROOMS = [int(n * 10**e) for e in range(2, 7) for n in (1, 1.5, 2, 3, 4, 6, 8)]
+
+
 def _stack(count: int, gap: float = 0.08) -> list[tuple[float, float]]:
     """Vertical domains of `count` strips, the first one on top."""
     height = (1 - gap * (count - 1)) / count
@@ -96,10 +100,13 @@ def loss_strips(view: View) -> Chart:
 
 
 def _loss_ticks(finite: np.ndarray, log: bool) -> dict[str, Any]:
-    """Few ticks: decades on a wide logarithmic axis, 1, 2 and 5 on a narrow one."""
+    """Few ticks: decades on a wide logarithmic axis, 1, 2 and 5 of each on a narrow one."""
     if not log:
         return {"nticks": 4}
-    return {"dtick": 1 if finite.max() / finite.min() > 30 else "D2"}
+    low, high = np.log10([finite.min(), finite.max()])
+    digits = (1,) if high - low > 1.5 else (1, 2, 5)
+    decades = range(int(np.floor(low)) - 1, int(np.ceil(high)) + 2)
+    return {"tickvals": [float(f"{digit}e{decade}") for decade in decades for digit in digits]}
 
 
 def _loss_note(view: View) -> str:
@@ -169,9 +176,7 @@ def _step_range(view: View) -> dict[str, Any]:
 
     Not a fixed range: plotly gives up a person's zoom when that changes.
     """
-    room = 100
-    while room < view.step:
-        room = room * 2 if str(room)[0] != "2" else room * 5 // 2
+    room = next(n for n in _ROOMS if n >= view.step)
     return {"autorangeoptions": {"include": [0, room], "clipmin": 0, "clipmax": room}}
 
 
