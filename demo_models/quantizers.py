@@ -97,7 +97,7 @@ class FakeQuantize(torch.autograd.Function):
         return grad, None, None
 
     @staticmethod
-    def vmap(
+    def vmap(  # type: ignore[override]
         info: Any,  # noqa: ARG004 (torch.func passes it)
         in_dims: tuple[int, None, None],
         x: Tensor,
