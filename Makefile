@@ -1,6 +1,7 @@
 # make app    open the page on localhost:8501
 # make test   set up and run every test
 # make lint   ruff and pyright alone
+# make screenshot  remake the README's picture
 # make clean  remove the virtual environment and every cache
 #
 # PYTHON=...  the interpreter that makes .venv (any Python 3.11 or newer)
@@ -11,7 +12,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: app test lint clean
+.PHONY: app test lint screenshot clean
 
 app: .venv/app.stamp
 	$(BIN)/python -m app serve
@@ -24,6 +25,12 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+# The README's picture, from a real run.
+screenshot: .venv/test.stamp
+	$(BIN)/python -m pytest tests/browser -k "fit and light and size0"
+	mkdir -p app/screenshots
+	cp "tests/browser/screenshots/test_both_sizes_and_themes_fit[size0-light]-0.png" app/screenshots/lab.png
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots

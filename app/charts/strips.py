@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from app.charts.spec import (
+    LINE_POINTS,
     STYLES,
     Chart,
     axis,
@@ -23,6 +24,8 @@ from sadam.lanes import LANES
 
 #: Steps over which the thick lines of the damping view are averaged.
 MEAN_WIDTH = 25
+#: Points of a thin and of a thick line of the damping view, which is half as wide.
+THIN_POINTS, MEAN_POINTS = 150, 80
 
 
 #: Ends of the step axis: each about a third more than the last.
@@ -40,8 +43,10 @@ def _axis_name(letter: str, index: int) -> str:
     return letter if index == 0 else f"{letter}{index + 1}"
 
 
-def _thinned(steps: np.ndarray, values: np.ndarray) -> tuple[dict[str, str], dict[str, str]]:
-    x, y = decimate(steps, values)
+def _thinned(
+    steps: np.ndarray, values: np.ndarray, points: int = LINE_POINTS
+) -> tuple[dict[str, str], dict[str, str]]:
+    x, y = decimate(steps, values, points)
     return typed_steps(x), typed(y)
 
 
@@ -149,11 +154,12 @@ def damping_strips(view: View) -> Chart:
                 continue  # a lane that does not probe has no LGI
             name, color = LANES[key].title, STYLES[key].color
             if not _constant(series):
-                x, y = _thinned(view.steps, series)
+                x, y = _thinned(view.steps, series, THIN_POINTS)
                 traces[f"{column}:{key}:thin"] = line(
                     name, x, y, color, width=0.7, opacity=0.35, yaxis=y_name, hoverinfo="skip"
                 )
-            x, y = _thinned(view.steps, rolling_mean(series, MEAN_WIDTH))
+            mean = rolling_mean(series, MEAN_WIDTH)
+            x, y = _thinned(view.steps, mean, 0 if _constant(mean) else MEAN_POINTS)
             traces[f"{column}:{key}:mean"] = line(
                 name, x, y, color, width=2.2, yaxis=y_name, hovertemplate="%{x}: %{y:.3g}"
             )

@@ -5,12 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 
+def changes(old: Any, new: Any) -> Any:
+    """What turns `old` into `new`: in nested dicts only the keys that differ, None for one gone.
+
+    Args:
+        old: plain JSON.
+        new: plain JSON.
+    """
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    changed = {
+        key: changes(old.get(key), value)
+        for key, value in new.items()
+        if key not in old or old[key] != value
+    }
+    return changed | {key: None for key in old if key not in new}
+
+
 class Delta:
     """Turns the grid's parts into messages that carry what is new since the last one.
 
-    A message is {"seq", "base", "parts"}: the parts' fields that changed, and for charts the
-    traces that changed (None for one that is gone). A receiver that holds `base` adds the
-    changes to what it has; another one asks for everything, see `reset`.
+    A message is {"seq", "base", "parts"}. A receiver that holds `base` merges the changes into
+    what it has; one that does not asks for everything, see `reset`. base 0 replaces everything.
     """
 
     def __init__(self) -> None:
@@ -22,26 +38,15 @@ class Delta:
         self._last = {}
 
     def message(self, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """The next message for these parts.
+        """The next message.
 
         Args:
-            parts: name -> fields, plain JSON; "traces" maps a trace's name to its spec.
+            parts: name -> fields, plain JSON; a part that is left out stays as it is.
         """
-        changed = {}
-        for name, part in parts.items():
-            old = self._last.get(name, {})
-            fields = {k: v for k, v in part.items() if k != "traces" and old.get(k) != v}
-            if "traces" in part:
-                before, now = old.get("traces", {}), part["traces"]
-                traces = {k: v for k, v in now.items() if before.get(k) != v}
-                traces |= {k: None for k in before if k not in now}
-                if traces:
-                    fields["traces"] = traces
-                    fields["order"] = list(now)
-            if fields:
-                changed[name] = fields
+        known = self._last | parts
+        changed = changes(self._last, known)
         base = self._seq if self._last else 0
-        if changed or not self._last:
+        if changed:
             self._seq += 1
-        self._last = dict(parts)
+        self._last = known
         return {"seq": self._seq, "base": base, "parts": changed}

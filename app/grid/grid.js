@@ -85,13 +85,8 @@ class Grid {
     }
     if (message.base === 0) this.parts = {};
     this.seq = message.seq;
-    for (const [name, fields] of Object.entries(message.parts)) {
-      const part = (this.parts[name] ??= {});
-      const { traces, ...rest } = fields;
-      Object.assign(part, rest);
-      part.traces = { ...part.traces, ...traces };
-      this.dirty.add(name);
-    }
+    this.parts = merge(this.parts, message.parts);
+    Object.keys(message.parts).forEach((name) => this.dirty.add(name));
     // After a restart the old charts stay until new ones arrive: nothing blanks.
     this.draw();
   }
@@ -167,8 +162,8 @@ class Grid {
       panel.bar.value = part.progress.done;
     }
     const { width, height } = panel.chart.getBoundingClientRect();
-    if (!width || !height || !part.layout) return;
-    const traces = (part.order ?? []).map((name) => part.traces[name]);
+    if (!width || !height) return;
+    const traces = part.order.map((name) => part.traces[name]);
     const layout = { ...resolve(part.layout, css), width, height };
     Plotly.react(panel.chart, resolve(traces, css), layout, {
       displaylogo: false,
@@ -184,6 +179,18 @@ class Grid {
     this.root.remove();
     this.status.remove();
   }
+}
+
+/** `old` with a message's changes: nested objects key by key, null for a key that is gone. */
+function merge(old, changes) {
+  const plain = (value) => value && typeof value === "object" && !Array.isArray(value);
+  if (!plain(old) || !plain(changes)) return changes;
+  const merged = { ...old };
+  for (const [key, change] of Object.entries(changes)) {
+    if (change === null) delete merged[key];
+    else merged[key] = merge(old[key], change);
+  }
+  return merged;
 }
 
 /** A copy of a spec with every "var(--name)" replaced by its value, so that CSS owns the theme. */

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 import weakref
 from typing import Any
 
@@ -11,6 +12,12 @@ import streamlit as st
 from app.experiment import Experiment, ExperimentError
 from app.grid.delta import Delta
 from app.live.trainer import Trainer
+from app.live.view import Maps, View
+
+#: Seconds between two refreshes of the paths on the plane while training.
+PLANE_REFRESH = 2.0
+#: Seconds that a pause waits for the step in progress at most.
+SETTLE = 0.3
 
 _numbers = itertools.count(1)
 
@@ -28,6 +35,8 @@ class Lab:
         self.message = message
         self.trainer = Trainer(experiment, name=f"session {next(_numbers)}")
         self.delta = Delta()
+        self._plane_maps: Maps | None = None
+        self._plane_next = 0.0
         # The trainer's thread holds no reference to this object: it ends with the session.
         weakref.finalize(self, self.trainer.close)
 
@@ -45,6 +54,20 @@ class Lab:
             self.trainer.restart(changed)
         else:
             self.trainer.adjust(changed)
+
+    def pause(self) -> None:
+        """Stop, and wait for the step in progress, so that the page shows the last one at once."""
+        self.trainer.pause()
+        self.trainer.settled.wait(SETTLE)
+
+    def plane_is_due(self, view: View) -> bool:
+        """Whether the views on the plane are sent now: on news, else seldom while running."""
+        now = time.monotonic()
+        news = view.maps is not self._plane_maps or view.state != "running"
+        if not news and now < self._plane_next:
+            return False
+        self._plane_maps, self._plane_next = view.maps, now + PLANE_REFRESH
+        return True
 
     def reset(self) -> None:
         """Back to the same initial weights."""

@@ -75,6 +75,8 @@ class Trainer:
         self._lock = threading.Lock()  # guards what view() reads
         self._running = False
         self._closed = False
+        #: Set while no step is in progress or about to be taken.
+        self.settled = threading.Event()
         self._state: State = "preparing"
         self._message = ""
         self._run: Run | None = None
@@ -238,6 +240,7 @@ class Trainer:
         with self._lock:
             self._state = "running"
             self._ticks.clear()
+        self.settled.clear()
         self._running = True
 
     def _settle(self) -> None:
@@ -250,6 +253,7 @@ class Trainer:
             finished = self._run.ensemble.t >= self._experiment.steps
             self._state = "finished" if finished else "paused"
             self._ticks.clear()
+        self.settled.set()
         log.info("%s: paused at step %d", self.name, self._run.ensemble.t)
 
     def _single(self) -> None:
@@ -277,6 +281,7 @@ class Trainer:
             with self._lock:
                 self._message = ""
             self._job = compute_maps(self._experiment, self._run)
+            self._continue_maps(0)  # the plane is that of this very step
 
     def _continue_maps(self, until: float) -> None:
         assert self._job is not None

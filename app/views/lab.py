@@ -46,7 +46,7 @@ def _bar(lab: Lab, *, running: bool) -> None:
             "Pause" if running else "Run",
             key="run",
             type="primary",
-            on_click=trainer.pause if running else trainer.run,
+            on_click=lab.pause if running else trainer.run,
         )
         st.button("Step", key="step", on_click=trainer.step)
         st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
@@ -134,9 +134,11 @@ def _live(lab: Lab) -> None:
     parts = {"status": _status(view)}
     if view.begun:
         # Imported here: it loads torch, and the first paint must not wait for that.
-        from app.charts.board import board
+        from app.charts.board import line_parts, plane_parts
 
-        parts |= board(view)
+        parts |= line_parts(view)
+        if lab.plane_is_due(view):
+            parts |= plane_parts(view)
     result = grid(lab.delta.message(parts), on_resend=lab.delta.reset, on_action=lambda: None)
     if result.action == "cancel":
         lab.trainer.cancel_maps()

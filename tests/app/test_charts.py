@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.charts.board import board
+from app.charts.board import line_parts, plane_parts
 from app.charts.table import loss_jump
 from app.experiment import Experiment
 from app.live.maps import compute_maps
@@ -22,6 +22,10 @@ from app.live.view import View
 def decoded(spec: dict[str, str]) -> np.ndarray:
     values = np.frombuffer(base64.b64decode(spec["bdata"]), np.dtype(spec["dtype"]))
     return values.reshape([int(n) for n in spec["shape"].split(",")]) if "shape" in spec else values
+
+
+def board(view: View) -> dict:
+    return line_parts(view) | plane_parts(view)
 
 
 def view_of(run: Run, experiment: Experiment) -> View:

@@ -35,11 +35,17 @@ def test_thinning_a_line_keeps_its_peaks_and_its_order(values: list[float], poin
     y = np.array(values)
     x = np.arange(len(y))
     thin_x, thin_y = decimate(x, y, points)
-    assert len(thin_x) <= max(points, 2)
+    assert len(thin_x) <= points + 2
+    assert (thin_x[0], thin_x[-1]) == (0, len(y) - 1)
     assert (np.diff(thin_x) > 0).all()
     np.testing.assert_array_equal(y[thin_x], thin_y)
     assert thin_y.min() == y.min()
     assert thin_y.max() == y.max()
+
+
+def test_a_straight_line_is_its_two_ends() -> None:
+    x, y = decimate(np.arange(500), np.ones(500), 0)
+    assert (x.tolist(), y.tolist()) == ([0, 499], [1, 1])
 
 
 def test_thinning_survives_a_stretch_of_nan() -> None:

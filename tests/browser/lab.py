@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 #: A trace's arrays as plain lists, whether plotly holds them typed or still encoded.
 _READ = """
@@ -56,6 +56,12 @@ def wait_for_maps(page: Page, seconds: float = 90) -> None:
 def press(page: Page, name: str) -> None:
     """Press a button of the bar."""
     page.get_by_role("button", name=name, exact=True).click()
+
+
+def pause(page: Page) -> None:
+    """Press Pause and wait until the grid shows the step it stopped at."""
+    press(page, "Pause")
+    expect(page.locator(".cs-rate")).to_have_text("paused")
 
 
 def fill(page: Page, label: str, value: str) -> None:

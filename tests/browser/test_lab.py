@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server, wait_until
-from tests.browser.lab import fill, press, step, table, traces, wait_for_maps, wait_for_step
+from tests.browser.lab import fill, pause, press, step, table, traces, wait_for_maps, wait_for_step
 
 pytestmark = pytest.mark.browser
 
@@ -65,8 +65,7 @@ def test_a_run_fills_every_view_with_its_own_numbers(open_page: OpenPage) -> Non
     press(page, "Run")
     wait_for_step(page, 140)
     wait_for_maps(page)
-    press(page, "Pause")
-    expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()
+    pause(page)
     last = step(page)
 
     loss = traces(page, "loss")
@@ -229,8 +228,9 @@ def test_an_analytic_function_is_its_own_plane(open_page: OpenPage) -> None:
 def test_both_sizes_and_themes_fit(open_page: OpenPage, size: tuple[int, int], scheme: str) -> None:
     page = open_page(size=size, scheme=scheme)
     press(page, "Run")
-    wait_for_step(page, 110)
+    wait_for_step(page, 160)
     wait_for_maps(page)
+    pause(page)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, "no horizontal scroll bar"
     for panel in ("loss", "damping", "slice", "map", "spectrum"):
