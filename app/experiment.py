@@ -12,6 +12,7 @@ from sadam.lanes import LANES
 PLANES = {
     "pca": "PCA of all paths",
     "start-end": "Start and two ends",
+    "step": "Microscope: update and gradient",
     "random-filter": "Random, filter-normalised",
     "random-layer": "Random, layer-normalised",
     "random-none": "Random, not normalised",
@@ -26,12 +27,23 @@ SERIES = {
     "update": "Update, damping divided out",
     "update-applied": "Update as applied",
 }
+STRIPS = {
+    "loss": "Loss",
+    "jump": "Loss jump per step",
+    "relative": "Loss jump, relative",
+    "broken": "Broken promises",
+    "kept": "Promise kept",
+    "levels": "Weights changing level",
+}
+SURFACES = {"heatmap": "Heatmap", "contour": "Contour", "surface": "Surface"}
+SCALES = {"shared": "Same axes", "own": "Own axes"}
+ROUNDING = {2: "2 bit", 4: "4 bit", 32: "off"}
 #: Fields that act on a run in progress; a change of any other training field starts it anew.
 LIVE = frozenset({"lr", "lgi_lambda", "steps"})
 #: Fields that only change what is drawn.
 VIEW = frozenset(
-    {"plane", "measure", "series", "mark", "slice_resolution", "map_resolution", "map_k"}
-    | {"map_sigma"}
+    {"plane", "extent", "measure", "series", "mark", "strips", "surface", "scale"}
+    | {"slice_resolution", "map_resolution", "map_k", "map_sigma"}
 )
 
 
@@ -44,7 +56,7 @@ def _number(low: float, high: float, default: Any, label: str) -> Any:
 
 
 def _choice(options: Mapping[str, str], default: str, label: str) -> Any:
-    return field(default=default, metadata={"options": tuple(options), "label": label})
+    return field(default=default, metadata={"options": options, "label": label})
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class Experiment:
     """
 
     scenario: str = _choice({k: s.title for k, s in SCENARIOS.items()}, DEFAULT, "Scenario")
+    bits: int = field(default=2, metadata={"options": ROUNDING, "label": "Rounding"})
     lanes: tuple[str, ...] = field(default=tuple(LANES), metadata={"label": "Optimizers"})
     lr: float = _number(1e-6, 10.0, SCENARIOS[DEFAULT].lr, "Learning rate")
     lgi_lambda: float = _number(0.0, 100.0, 2.0, "Strength λ")
@@ -68,8 +81,12 @@ class Experiment:
     seeds: int = _number(1, 8, 1, "Seeds")
     steps: int = _number(1, 100_000, SCENARIOS[DEFAULT].steps, "Steps")
     plane: str = _choice(PLANES, "pca", "Plane")
+    extent: tuple[float, ...] = field(default=(), metadata={"label": "Extent"})
     measure: str = _choice(MEASURES, "lgi", "Measure")
     series: str = _choice(SERIES, "gradient", "Spectrum of")
+    strips: str = _choice(STRIPS, "loss", "Strips")
+    surface: str = _choice(SURFACES, "heatmap", "Slice as")
+    scale: str = _choice(SCALES, "shared", "Axes")
     mark: float = _number(0.01, 0.49, 0.1, "Mark")
     slice_resolution: int = _number(9, 129, 33, "Slice points")
     map_resolution: int = _number(5, 65, 15, "Map points")
@@ -82,12 +99,10 @@ class Experiment:
             if "low" in item.metadata:
                 value = _checked_number(item, value)
                 object.__setattr__(self, item.name, value)
-            elif "options" in item.metadata and value not in item.metadata["options"]:
-                raise ExperimentError(
-                    f"{item.metadata['label']} ({item.name}) is {ascii(value)[:60]}; "
-                    f"expected one of {', '.join(item.metadata['options'])}."
-                )
+            elif "options" in item.metadata:
+                object.__setattr__(self, item.name, _checked_choice(item, value))
         object.__setattr__(self, "lanes", _checked_lanes(self.lanes))
+        object.__setattr__(self, "extent", _checked_extent(self.extent))
         pool = self.problem.pool
         if pool is not None and self.batch > pool:
             raise ExperimentError(
@@ -102,8 +117,9 @@ class Experiment:
 
     @property
     def problem(self) -> Scenario:
-        """The declared scenario behind the key."""
-        return SCENARIOS[self.scenario]
+        """The declared scenario behind the key, rounded to `bits` where it can be."""
+        scenario = SCENARIOS[self.scenario]
+        return scenario if scenario.network is None else scenario.rounded(self.bits)
 
     @property
     def seed_list(self) -> tuple[int, ...]:
@@ -111,10 +127,18 @@ class Experiment:
         return tuple(range(self.seed, self.seed + self.seeds))
 
     def change(self, **changes: Any) -> Experiment:
-        """A copy with some fields changed; a new scenario brings its own lr, batch and steps."""
+        """A copy with some fields changed.
+
+        A new scenario brings its own learning rate, batch, steps and rounding; a new plane or
+        scenario shows its whole extent.
+        """
         if changes.get("scenario") in SCENARIOS and changes["scenario"] != self.scenario:
             own = SCENARIOS[changes["scenario"]]
-            changes = {"lr": own.lr, "batch": own.batch, "steps": own.steps} | changes
+            bits = own.network.weight_bits if own.network else 32
+            settings = {"lr": own.lr, "batch": own.batch, "steps": own.steps, "bits": bits}
+            changes = settings | {"extent": ()} | changes
+        if changes.get("plane", self.plane) != self.plane:
+            changes = {"extent": ()} | changes
         return replace(self, **changes)
 
     def needs_restart(self, other: Experiment) -> bool:
@@ -132,7 +156,8 @@ class Experiment:
         for item in fields(self):
             value = getattr(self, item.name)
             if value != getattr(default, item.name):
-                query[item.name] = ",".join(value) if isinstance(value, tuple) else str(value)
+                parts = value if isinstance(value, tuple) else (value,)
+                query[item.name] = ",".join(str(part) for part in parts)
         return query
 
     @classmethod
@@ -150,8 +175,9 @@ class Experiment:
                     f"this version knows {', '.join(sorted(known))}."
                 )
         changes: dict[str, Any] = dict(query)
-        if "lanes" in changes:
-            changes["lanes"] = tuple(part for part in changes["lanes"].split(",") if part)
+        for name in ("lanes", "extent"):
+            if name in changes:
+                changes[name] = tuple(part for part in changes[name].split(",") if part)
         scenario = {"scenario": changes.pop("scenario")} if "scenario" in changes else {}
         return cls().change(**scenario).change(**changes)
 
@@ -171,6 +197,36 @@ def _checked_number(item: Any, value: Any) -> float | int:
     if isinstance(value, bool) or not low <= number <= high or (whole and number % 1):
         raise ExperimentError(sentence)
     return int(number) if whole else number
+
+
+def _checked_choice(item: Any, value: Any) -> str | int:
+    """`value` as one of the field's options; a number may come as text, from a URL."""
+    for option in item.metadata["options"]:
+        if value == option or (isinstance(value, str) and value == str(option)):
+            return option
+    options = ", ".join(str(option) for option in item.metadata["options"])
+    raise ExperimentError(
+        f"{item.metadata['label']} ({item.name}) is {ascii(value)[:60]}; expected one of {options}."
+    )
+
+
+def _checked_extent(extent: Any) -> tuple[float, ...]:
+    """Nothing, or the rectangle a0, a1, b0, b1 of the plane that is shown."""
+    try:
+        numbers = tuple(float(part) for part in extent)
+    except (TypeError, ValueError):
+        numbers = (float("nan"),)
+    if numbers and not (
+        len(numbers) == 4
+        and all(abs(number) < 1e9 for number in numbers)
+        and numbers[0] < numbers[1]
+        and numbers[2] < numbers[3]
+    ):
+        raise ExperimentError(
+            f"Extent (extent) is {ascii(extent)[:80]}; expected nothing, or four numbers "
+            "a0, a1, b0, b1 with a0 < a1 and b0 < b1."
+        )
+    return numbers
 
 
 def _checked_lanes(lanes: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The server: the page's script, and the two files that the page's charts need."""
+"""The server: the page's script, and the files that its charts need."""
 
 from __future__ import annotations
 
@@ -18,27 +18,22 @@ from starlette.routing import Route  # noqa: E402
 from app.live.warmup import warm_up  # noqa: E402
 
 GRID = ROOT / "app" / "grid"
-FILES = {
-    "plotly.min.js": Path(plotly.__file__).parent / "package_data" / "plotly.min.js",
-    "grid.js": GRID / "grid.js",
-    "grid.css": GRID / "grid.css",
-}
+FILES = [
+    Path(plotly.__file__).parent / "package_data" / "plotly.min.js",
+    *(GRID / name for name in ("grid.js", "scrubber.js", "keys.js", "grid.css")),
+]
 
 
-def _file(path: Path, cache: str) -> Route:
+def _file(path: Path) -> Route:
+    cache = "max-age=86400" if path.name == "plotly.min.js" else "no-cache"
+
     async def respond(_request: object) -> FileResponse:
         return FileResponse(path, headers={"Cache-Control": cache})
 
     return Route(f"/chatterscope/{path.name}", respond)
 
 
-app = st.App(
-    ROOT / "app" / "script.py",
-    routes=[
-        _file(path, "max-age=86400" if name.startswith("plotly") else "no-cache")
-        for name, path in FILES.items()
-    ],
-)
+app = st.App(ROOT / "app" / "script.py", routes=[_file(path) for path in FILES])
 
 # The first paint must not wait for torch: it is imported beside the server's own start.
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

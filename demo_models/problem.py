@@ -1,7 +1,7 @@
 """A scenario made ready to train: its samples, its network and where each seed starts."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 from demo_models import networks
 from demo_models.data import DATA_SETS, Data, Samples, with_label_noise
 from demo_models.functions import FUNCTIONS, AnalyticFunction
+from demo_models.quantizers import levels
 from demo_models.scenarios import Scenario
 
 PROBE_SAMPLES = 512  # fixed samples that every loss, slice and jump on the page is measured on
@@ -56,6 +57,56 @@ class Problem:
             return self.function.start(seed)
         parameters = self.network(seed).parameters()
         return torch.cat([parameter.detach().reshape(-1) for parameter in parameters])
+
+    @property
+    def quantized(self) -> int:
+        """The number W of weights that are rounded; 0 for a function and at 32 bits."""
+        return sum(stop - start for start, stop in self._rounded)
+
+    def codes(self, theta: Tensor) -> Tensor:
+        """Return the integer levels that all rounded weights are at.
+
+        Weights stand in the order of `named_parameters`; biases, which are never rounded, are
+        left out. Two steps of one run changed levels where the rows differ.
+
+        Args:
+            theta: (N, P) parameter vectors, each rounded with scales of its own.
+
+        Returns:
+            (N, W) int8, W = `quantized`: (N, 0) where nothing is rounded.
+
+        Raises:
+            ValueError: theta has another shape.
+        """
+        if theta.dim() != 2 or theta.shape[1] != self._parameters:
+            raise ValueError(
+                f"theta has shape {tuple(theta.shape)}; expected (N, {self._parameters}): one row "
+                "a parameter vector."
+            )
+        codes = torch.empty(len(theta), self.quantized, dtype=torch.int8, device=theta.device)
+        if self.scenario.network is None or not self._rounded or not len(theta):
+            return codes
+        bits, done = self.scenario.network.weight_bits, 0
+        for start, stop in self._rounded:
+            codes[:, done : done + stop - start] = levels(theta[:, start:stop].detach(), bits, 1)
+            done += stop - start
+        return codes
+
+    @cached_property
+    def _parameters(self) -> int:
+        return self.start(0).numel()
+
+    @cached_property
+    def _rounded(self) -> tuple[tuple[int, int], ...]:
+        """Where the rounded weights of each layer stand in a parameter vector: (start, stop)."""
+        if self.scenario.network is None or self.scenario.network.weight_bits == 32:
+            return ()
+        spans, stop = [], 0
+        for name, parameter in self.network(0).named_parameters():
+            start, stop = stop, stop + parameter.numel()
+            if name.endswith(".weight"):
+                spans.append((start, stop))
+        return tuple(spans)
 
     @staticmethod
     def loss(output: Tensor, target: Tensor) -> Tensor:

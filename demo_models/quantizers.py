@@ -57,18 +57,19 @@ def fake_quantize(x: Tensor, bits: int) -> Tensor:
     return FakeQuantize.apply(x, grid, 0)
 
 
-def levels(x: Tensor, bits: int) -> Tensor:
+def levels(x: Tensor, bits: int, runs: int = 0) -> Tensor:
     """Return the integer codes that `fake_quantize` rounds `x` to, as a tensor of x's own type.
 
     Args:
         x: floating tensor of any shape.
         bits: 4 or 2.
+        runs: how many leading dimensions count runs, each rounded with a scale of its own.
 
     Raises:
         ValueError: `bits` is something else; at 32 bits there are no codes.
     """
     grid = _grid(bits)
-    return _codes(x, _scale(x, grid, 0), grid)
+    return _codes(x, _scale(x, grid, runs), grid)
 
 
 class FakeQuantize(torch.autograd.Function):

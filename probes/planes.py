@@ -1,104 +1,33 @@
-"""Planes in parameter space: what a slice, a map and the paths are shown on."""
+"""Planes in parameter space: the ways to choose one for a slice, a map and the paths."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from probes.directions import draw_directions
 from probes.layout import checked_points
 from probes.objective import Objective
+from probes.plane import NEGLIGIBLE, Fidelity, Plane, fidelity, finite_rows
+
+__all__ = [
+    "Fidelity",
+    "Plane",
+    "Scaling",
+    "fidelity",
+    "pca_plane",
+    "random_plane",
+    "start_end_plane",
+    "step_plane",
+]
 
 Scaling = Literal["filter", "layer", "none"]
 
-# A second spread below this share of the first is rounding: the points lie on a line.
-NEGLIGIBLE = 1e-7
-
-
-@dataclass(frozen=True, eq=False)
-class Plane:
-    """A rectangle of a plane in parameter space: origin + a axes[0] + b axes[1].
-
-    Attributes:
-        origin: (P,), where a = b = 0.
-        axes: (2, P), independent; they need be neither orthogonal nor of unit length.
-        extent: (a0, a1, b0, b1), the rectangle that is shown, a0 < a1 and b0 < b1.
-        kind: how it was chosen, such as "pca".
-    """
-
-    origin: Tensor
-    axes: Tensor
-    extent: tuple[float, float, float, float]
-    kind: str = "custom"
-
-    def __post_init__(self) -> None:
-        if self.origin.dim() != 1 or tuple(self.axes.shape) != (2, len(self.origin)):
-            raise ValueError(
-                f"origin and axes have shapes {tuple(self.origin.shape)} and"
-                f" {tuple(self.axes.shape)}, expected (P,) and (2, P)."
-            )
-        a0, a1, b0, b1 = self.extent
-        if not (np.isfinite(self.extent).all() and a0 < a1 and b0 < b1):
-            raise ValueError(
-                f"extent is {self.extent}, expected finite (a0, a1, b0, b1) with a0 < a1, b0 < b1."
-            )
-        lengths = torch.linalg.vector_norm(self.axes.double(), dim=1, keepdim=True)
-        unit = self.axes.double() / lengths
-        sine_squared = 1.0 - float(unit[0] @ unit[1]) ** 2
-        if not sine_squared > NEGLIGIBLE**2:  # also catches nan
-            raise ValueError(
-                "The two axes are parallel, zero or not finite, expected two independent"
-                " directions: choose other axes."
-            )
-
-    def at(self, a: Tensor, b: Tensor) -> Tensor:
-        """The points at pairs of coordinates, (m,) and (m,) -> (m, P)."""
-        return self.origin + torch.stack((a, b), dim=1).to(self.axes) @ self.axes
-
-    def points(self, a: Tensor, b: Tensor) -> Tensor:
-        """The points of a grid.
-
-        Args:
-            a: (na,) coordinates along axes[0].
-            b: (nb,) coordinates along axes[1].
-
-        Returns:
-            (nb * na, P), row-major as [b, a].
-        """
-        return self.at(a.repeat(len(b)), b.repeat_interleave(len(a)))
-
-    def project(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The nearest points of the plane (least squares, in float64).
-
-        Args:
-            theta: (..., P).
-
-        Returns:
-            a, b and the distance off the plane, each (...), float64.
-        """
-        axes = self.axes.double()
-        away = theta.to(axes.device).double() - self.origin.double()
-        coordinates = torch.linalg.solve(axes @ axes.T, axes @ away.unsqueeze(-1)).squeeze(-1)
-        distance = torch.linalg.vector_norm(away - coordinates @ axes, dim=-1)
-        return coordinates[..., 0], coordinates[..., 1], distance
-
-    def with_extent(self, a0: float, a1: float, b0: float, b1: float) -> Plane:
-        """The same plane, another rectangle of it."""
-        return replace(self, extent=(a0, a1, b0, b1))
-
-    def grid(self, resolution: int) -> tuple[Tensor, Tensor]:
-        """The coordinates a, b of a grid over the extent, (n,) each, float64, n at least 2."""
-        if resolution < 2:
-            raise ValueError(f"resolution is {resolution}, expected at least 2 points a side.")
-        a0, a1, b0, b1 = self.extent
-        return (
-            torch.linspace(a0, a1, resolution, dtype=torch.float64),
-            torch.linspace(b0, b1, resolution, dtype=torch.float64),
-        )
+# An update is often the difference of two float32 vectors: a gradient's part across it is mere
+# rounding below this share of the gradient.
+PARALLEL = 1e-4
 
 
 def random_plane(
@@ -169,7 +98,7 @@ def pca_plane(paths: Tensor, *, margin: float = 0.15) -> Plane:
     Raises:
         ValueError: paths of another shape or not finite, or P = 1.
     """
-    exact = _finite_rows(paths, "paths")
+    exact = finite_rows(paths, "paths")
     centre = exact.mean(dim=0)
     centred = exact - centre
     vectors = torch.linalg.eigh(centred @ centred.T).eigenvectors
@@ -203,60 +132,50 @@ def start_end_plane(start: Tensor, ends: Tensor, *, margin: float = 0.15) -> Pla
             " (P,) and (M, P)."
         )
     points = torch.cat((start[None], ends))
-    exact = _finite_rows(points, "start and ends")
+    exact = finite_rows(points, "start and ends")
     return _plane_through(exact[0], exact[1:3] - exact[0], points, margin, "start-end")
 
 
-@dataclass(frozen=True)
-class Fidelity:
-    """How much of the paths a plane keeps.
+def step_plane(theta: Tensor, gradient: Tensor, update: Tensor, *, reach: float = 3.0) -> Plane:
+    """The microscope: the plane of one step, on the scale of that step.
 
-    Attributes:
-        variance_share: share of the paths' variance that lies along the plane, in [0, 1]; 1 for
-            paths that do not move.
-        median_loss_error: median over the points of |loss at the projected point - true loss|.
-        largest_distance: of a point from the plane.
-    """
-
-    variance_share: float
-    median_loss_error: float
-    largest_distance: float
-
-
-def fidelity(plane: Plane, objective: Objective, paths: Tensor) -> Fidelity:
-    """Measures how faithfully a plane shows the paths that are drawn on it.
+    The first axis is the update, so a = 1 is where the step ends; the second is the part of the
+    negative gradient across the update, scaled to the update's length, so a unit is as long on
+    both. Where that part is missing (the gradient is zero or parallel to the update, as in plain
+    gradient descent) a fixed random direction across the update takes its place. A zero update
+    leaves the second axis to the gradient; the first is then random, and a unit is a hundredth of
+    |theta|, or 1 where theta is zero.
 
     Args:
-        plane: the plane.
-        objective: whose loss is compared.
-        paths: (N, P), finite.
+        theta: (P,), before the step: the origin, P at least 2.
+        gradient: (P,), under straight-through the surrogate's.
+        update: (P,), what the step adds to theta.
+        reach: half the width of the square shown, in steps, above 0.
 
     Returns:
-        The `Fidelity`.
+        The plane, of kind "step".
 
     Raises:
-        ValueError: paths of another shape or not finite.
+        ValueError: vectors of another shape or not finite, P = 1, or a reach that is not above 0.
     """
-    exact = _finite_rows(paths, "paths")
-    a, b, distance = plane.project(exact)
-    error = (objective.losses(plane.at(a, b)) - objective.losses(exact)).abs()
-    centred = exact - exact.mean(dim=0)
-    along = centred @ torch.linalg.qr(plane.axes.double().T).Q
-    total = float(centred.square().sum())
-    share = float(along.square().sum()) / total if total > 0.0 else 1.0
-    return Fidelity(min(share, 1.0), float(error.median()), float(distance.max()))
-
-
-def _finite_rows(points: Tensor, name: str) -> Tensor:
-    """Points (N, P) in float64, refused where a plane could not be chosen from them."""
-    if points.dim() != 2 or len(points) == 0 or points.shape[1] < 2:
+    if theta.dim() != 1 or gradient.shape != theta.shape or update.shape != theta.shape:
         raise ValueError(
-            f"{name} have shape {tuple(points.shape)}, expected (N, P) with N at least 1 and P at"
-            " least 2."
+            f"theta, gradient and update have shapes {tuple(theta.shape)},"
+            f" {tuple(gradient.shape)} and {tuple(update.shape)}, expected (P,) three times."
         )
-    if not points.isfinite().all():
-        raise ValueError(f"{name} hold nan or inf, expected finite points: leave out that run.")
-    return points.detach().double()
+    if not 0.0 < reach < float("inf"):
+        raise ValueError(f"reach is {reach}, expected a finite number of steps above 0.")
+    vectors = (theta, update.to(theta), -gradient.to(theta))
+    origin, step, descent = finite_rows(torch.stack(vectors), "theta, gradient and update")
+    length = float(step.norm())
+    # Of unit length, because the two differ in scale by the learning rate.
+    units = torch.stack([v / (float(v.norm()) or 1.0) for v in (step, descent)])
+    axes = _orthonormal(units, PARALLEL)
+    if length == 0.0:
+        axes = axes.flip(0)
+        length = 0.01 * float(origin.norm()) or 1.0
+    extent = (-reach, reach, -reach, reach)
+    return Plane(theta.detach().clone(), (length * axes).to(theta), extent, "step")
 
 
 def _plane_through(origin: Tensor, spans: Tensor, shown: Tensor, margin: float, kind: str) -> Plane:
@@ -265,14 +184,7 @@ def _plane_through(origin: Tensor, spans: Tensor, shown: Tensor, margin: float, 
         raise ValueError(f"margin is {margin}, expected a share of the range from 0 up.")
     spread = float(torch.linalg.vector_norm(spans, dim=1).max())
     rounding = max(NEGLIGIBLE * spread, 1e-12 * float(origin.norm()))
-    fill = draw_directions(2, len(origin), seed=0, dtype=origin.dtype, device=origin.device)
-    axes = origin.new_zeros(0, len(origin))
-    for span, least in [*((s, rounding) for s in spans), *((f, 0.0) for f in fill)]:
-        for _ in range(2):  # twice is enough to be orthogonal to rounding
-            span = span - (axes @ span) @ axes
-        length = float(span.norm())
-        if len(axes) < 2 and length > least:
-            axes = torch.cat((axes, span[None] / length))
+    axes = _orthonormal(spans, rounding)
     coordinates = (shown.detach().double() - origin) @ axes.T
     low, high = coordinates.min(dim=0).values, coordinates.max(dim=0).values
     middle = (low + high) / 2.0
@@ -282,3 +194,17 @@ def _plane_through(origin: Tensor, spans: Tensor, shown: Tensor, margin: float, 
     x, y = middle.tolist()
     dtype = shown.dtype
     return Plane(origin.to(dtype), axes.to(dtype), (x - a, x + a, y - b, y + b), kind)
+
+
+def _orthonormal(spans: Tensor, rounding: float) -> Tensor:
+    """Two orthonormal axes (2, P) along the spans; fixed random ones where a span is rounding."""
+    size = spans.shape[1]
+    fill = draw_directions(2, size, seed=0, dtype=spans.dtype, device=spans.device)
+    axes = spans.new_zeros(0, size)
+    for span, least in [*((s, rounding) for s in spans), *((f, 0.0) for f in fill)]:
+        for _ in range(2):  # twice is enough to be orthogonal to rounding
+            span = span - (axes @ span) @ axes
+        length = float(span.norm())
+        if len(axes) < 2 and length > least:
+            axes = torch.cat((axes, span[None] / length))
+    return axes

@@ -113,15 +113,16 @@ class Ensemble:
 
     def step(self) -> Record:
         """Commit the planned update, plan the next one, and return what is known then."""
+        last_batch = self.batch
         self._before, self.theta = self.theta, self.next_theta
         self._applied = self.theta - self._before
         self._m, self._v = self._next_moments
         self.t += 1
         self.batch = None if self.batches is None else self.batches.at(self.t)
-        self.record = self._plan(self.record)
+        self.record = self._plan(self.record, last_batch)
         return self.record
 
-    def _plan(self, last: Record | None) -> Record:
+    def _plan(self, last: Record | None, last_batch: Batch | None = None) -> Record:
         """Observe theta_t, plan the update from it, and freeze the runs that cannot go on."""
         grid = (len(self.lanes), len(self.seeds))
         losses, gradients = self._stacked.losses_and_gradients(
@@ -152,7 +153,8 @@ class Ensemble:
         self._next_moments = m, v
         self.diverged_at = torch.where(self.alive & ~moving, self.t, self.diverged_at)
         self.alive = moving
-        seen = self._observe(loss, gradient, rho, damping)
+        got = self._got(loss, last, last_batch)
+        seen = self._observe(loss, gradient, rho, damping, got)
         return seen if last is None else _held(seen, last, healthy)
 
     def _measure(self, losses: Tensor) -> tuple[Tensor, Tensor]:
@@ -202,7 +204,18 @@ class Ensemble:
             )
         return normalize_directions(raw, layout, sphere=self.settings.sphere)
 
-    def _observe(self, loss: Tensor, gradient: Tensor, rho: Tensor, damping: Tensor) -> Record:
+    def _got(self, loss: Tensor, last: Record | None, last_batch: Batch | None) -> Tensor:
+        """The change of loss that the last step brought on its own batch, (R,)."""
+        if last is None:
+            return torch.full_like(loss, torch.nan)
+        if not (self._shared or self.batches is None):
+            points = self.theta.view(len(self.lanes), len(self.seeds), -1)
+            loss = self._stacked.losses(points, last_batch, shared=False).flatten()
+        return torch.where(self.alive, loss - last.loss, torch.nan)
+
+    def _observe(
+        self, loss: Tensor, gradient: Tensor, rho: Tensor, damping: Tensor, got: Tensor
+    ) -> Record:
         """Everything that is recorded of theta_t and its planned update."""
         update = self.next_theta - self.theta
         norm = update.norm(dim=1)
@@ -216,6 +229,7 @@ class Ensemble:
             lgi=torch.where(self.alive, rho, torch.nan),
             damping=damping,
             effective_lr=self.settings.lr * damping,
+            got=got,
             promised=(gradient * update).sum(1),
             update_norm=norm,
             update_cosine=cosine,

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sadam.record import Record
 
@@ -15,48 +14,45 @@ Array = NDArray[Any]
 
 
 class History:
-    """Records as columns (T, R[, J]) and snapshots of the parameters, both bounded.
+    """Records as columns (T, R[, J]), bounded; the parameters themselves are in `Snapshots`.
 
     Whenever all rows are taken, the older half is thinned to every second, fourth, eighth... row.
     So the newest half of the capacity always holds every step, the first step is never lost, and
-    the past keeps its whole span, evenly, at a falling resolution. Snapshots are thinned the same
-    way.
+    the past keeps its whole span, evenly, at a falling resolution.
 
     Every array handed out is a copy. One thread writes; a reader in another thread needs a lock.
 
     Args:
         capacity: rows kept, at least 4; 4096 steps of three lanes and one seed take under 3 MB.
-        snapshots: snapshots kept at most, at least 4.
-        snapshot_bytes: memory of all snapshots at most; one that leaves no room for four is
-            refused.
 
     Raises:
-        ValueError: a capacity or number of snapshots below 4.
+        ValueError: a capacity below 4.
     """
 
-    def __init__(
-        self, capacity: int = 4096, *, snapshots: int = 64, snapshot_bytes: int = 8 << 20
-    ) -> None:
-        if capacity < 4 or snapshots < 4:
-            raise ValueError(
-                f"the history was given {capacity} rows and {snapshots} snapshots; "
-                "give at least 4 of each."
-            )
+    def __init__(self, capacity: int = 4096) -> None:
+        if capacity < 4:
+            raise ValueError(f"the history was given {capacity} rows; give at least 4.")
         self._rows = _Thinned(capacity)
-        self._snapshots = _Thinned(snapshots)
-        self._snapshot_bytes = snapshot_bytes
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def append(self, record: Record) -> None:
-        """Keep what one step recorded; records come in the order of their steps."""
+    def append(self, record: Record, **extra: Array) -> None:
+        """Keep what one step recorded; records come in the order of their steps.
+
+        Args:
+            record: of the step.
+            extra: more columns (R,), of the same names at every step.
+
+        Raises:
+            ValueError: other names than before.
+        """
         values = {
             field.name: getattr(record, field.name).detach().cpu().numpy()
             for field in fields(record)
             if field.name != "step"
         }
-        self._rows.append(record.step, values)
+        self._rows.append(record.step, values | extra)
 
     @property
     def steps(self) -> Array:
@@ -64,7 +60,7 @@ class History:
         return self._rows.column("step")
 
     def column(self, name: str) -> Array:
-        """One field of `Record` over the rows kept, (T, R) or (T, R, J).
+        """One field of `Record`, or one given beside it, over the rows kept, (T, R) or (T, R, J).
 
         Raises:
             KeyError: no such field; it lists those there are.
@@ -77,33 +73,10 @@ class History:
         dense = int(np.argmax(np.append(np.diff(steps)[::-1] != 1, True))) + 1
         return self._rows.last(min(n, dense, len(steps)))
 
-    def snapshot(self, step: int, theta: Tensor) -> None:
-        """Keep a float32 copy of the parameters (L, P) of the shown seed's lanes.
-
-        Raises:
-            ValueError: four snapshots of this size do not fit into `snapshot_bytes`.
-        """
-        values = theta.detach().cpu().float().numpy()
-        room = self._snapshot_bytes // (values.nbytes + 16)  # and its step and ordinal
-        if room < 4:
-            raise ValueError(
-                f"a snapshot takes {values.nbytes:,} bytes and {self._snapshot_bytes:,} are meant "
-                "for all; show fewer lanes, a smaller network, or raise snapshot_bytes."
-            )
-        self._snapshots.limit(room)
-        self._snapshots.append(step, {"theta": values})
-
-    @property
-    def snapshots(self) -> tuple[Array, Array]:
-        """The steps (N,) of the snapshots and the parameters (N, L, P) at them, float32."""
-        if not len(self._snapshots):
-            return np.empty(0, dtype=np.int64), np.empty((0, 0, 0), dtype=np.float32)
-        return self._snapshots.column("step"), self._snapshots.column("theta")
-
     @property
     def nbytes(self) -> int:
-        """Bytes reserved for rows and snapshots."""
-        return self._rows.nbytes + self._snapshots.nbytes
+        """Bytes reserved for the rows."""
+        return self._rows.nbytes
 
 
 class _Thinned:
@@ -120,11 +93,6 @@ class _Thinned:
     def __len__(self) -> int:
         return self._length
 
-    def limit(self, capacity: int) -> None:
-        """Lower the capacity; only before the first row, since columns are reserved then."""
-        if not self._columns:
-            self._capacity = min(self._capacity, capacity)
-
     def append(self, step: int, values: dict[str, Array]) -> None:
         values = {"step": np.asarray(step, dtype=np.int64)} | values
         if not self._columns:
@@ -133,6 +101,12 @@ class _Thinned:
                 for name, value in values.items()
             }
             self._ordinals = np.empty(self._capacity, dtype=np.int64)
+        if values.keys() != self._columns.keys():
+            other = ", ".join(sorted(values.keys() ^ self._columns.keys()))
+            raise ValueError(
+                f"the row of step {step} differs from those before it in {other}; "
+                "give the same columns at every step."
+            )
         if self._length == self._capacity:
             self._thin()
         for name, column in self._columns.items():

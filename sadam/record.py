@@ -22,6 +22,9 @@ class Record:
         lgi: (R,) rho; nan where a lane does not probe.
         damping: (R,) a_t; 1 for a lane without damping.
         effective_lr: (R,) lr * damping.
+        got: (R,) change of the mini-batch loss that the step BEFORE brought, on its own batch:
+            f_b(theta_t) - f_b(theta_{t-1}), the answer to the last record's `promised`; nan at
+            the first step.
         promised: (R,) gradient . update, the change of loss that the tangent promises.
         update_norm: (R,) Euclidean norm of the planned update, weight decay included.
         update_cosine: (R,) cosine with the update before; nan at the first step.
@@ -36,6 +39,7 @@ class Record:
     lgi: Tensor
     damping: Tensor
     effective_lr: Tensor
+    got: Tensor
     promised: Tensor
     update_norm: Tensor
     update_cosine: Tensor

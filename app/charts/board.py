@@ -4,32 +4,49 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.charts.ahead import ahead_chart
+from app.charts.damping import damping_strips
+from app.charts.edge import edge_chart
 from app.charts.plane import map_chart, slice_chart
 from app.charts.spec import Chart
 from app.charts.spectrum import lane_spectra, spectrum_chart
-from app.charts.strips import damping_strips, loss_strips
+from app.charts.strips import strips_chart
 from app.charts.table import lane_table
+from app.charts.words import scrubber, sentence, try_next
 from app.live.view import View
 
 
-def line_parts(view: View) -> dict[str, dict[str, Any]]:
-    """The table and the charts made of lines, by the name of their place in the grid.
+def line_parts(view: View, *, live: bool) -> dict[str, dict[str, Any]]:
+    """Words, table and the charts made of lines, by the name of their place in the grid.
 
     Args:
-        view: a run that has begun.
+        view: a run that has begun, at the step to show.
+        live: whether that is the last step.
     """
     spectra = lane_spectra(view)
     charts = {
-        "loss": loss_strips(view),
+        "strips": strips_chart(view),
         "damping": damping_strips(view),
         "spectrum": spectrum_chart(view, spectra),
     }
-    return {"table": lane_table(view, spectra)} | _ordered(charts)
+    words = {
+        "scrubber": scrubber(view, live),
+        "sentence": sentence(view),
+        "next": {"text": try_next(view)},
+        "table": lane_table(view, spectra),
+    }
+    return words | _ordered(charts)
 
 
-def plane_parts(view: View) -> dict[str, dict[str, Any]]:
-    """The two charts on the shared plane: dear to draw, so they are sent less often."""
-    return _ordered({"slice": slice_chart(view), "map": map_chart(view)})
+def slow_parts(view: View) -> dict[str, dict[str, Any]]:
+    """The charts that are dear to draw or change seldom, sent less often while training."""
+    charts = {
+        "ahead": ahead_chart(view),
+        "edge": edge_chart(view),
+        "slice": slice_chart(view),
+        "map": map_chart(view),
+    }
+    return _ordered(charts)
 
 
 def _ordered(charts: dict[str, Chart]) -> dict[str, Chart]:

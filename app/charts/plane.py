@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 
 from app.charts.spec import STYLES, Chart, axis, layout, number, typed
-from app.experiment import MEASURES, PLANES
+from app.experiment import MEASURES, PLANES, SURFACES
 from app.live.view import Maps, View
 from sadam.lanes import LANES
 
@@ -21,13 +20,14 @@ MAP_NOTES = {
 WAITING = "Computed at step 100, 200, 400 and so on, or when you press Compute maps."
 
 
-def _paths(view: View, maps: Maps) -> dict[str, dict[str, Any]]:
+def _paths(view: View) -> dict[str, dict[str, Any]]:
     """Every lane's path and present place on the plane, cased in the page's colour."""
-    a, b, _ = maps.plane.project(torch.as_tensor(view.paths, dtype=maps.plane.origin.dtype))
     traces: dict[str, dict[str, Any]] = {}
+    if not len(view.places):
+        return traces
     for index, key in enumerate(view.experiment.lanes):
         style, title = STYLES[key], LANES[key].title
-        x, y = a[:, index].cpu().numpy(), b[:, index].cpu().numpy()
+        x, y = view.places[:, index].T
         place = {"type": "scatter", "x": typed(x), "y": typed(y), "name": title, "mode": "lines"}
         traces[f"{key}:casing"] = place | {
             "line": {"color": "var(--casing)", "width": 4.5},
@@ -56,12 +56,42 @@ def _paths(view: View, maps: Maps) -> dict[str, dict[str, Any]]:
 
 def _axes(maps: Maps, view: View) -> dict[str, Any]:
     a0, a1, b0, b1 = maps.plane.extent
-    first, second = ("x", "y") if maps.plane.kind == "coordinates" else ("axis 1", "axis 2")
+    first, second = _names(maps)
     return layout(
         f"{view.experiment.scenario}:{maps.plane.kind}:{a0:.6g}:{b0:.6g}",
-        (44, 70, 6, 36),
+        (36, 62, 4, 34),
         xaxis=axis(first, range=[a0, a1], constrain="domain"),
         yaxis=axis(second, range=[b0, b1]),
+    )
+
+
+def _surface(kind: str, low: float, high: float) -> dict[str, Any]:
+    """The part of a slice's trace that depends on how it is shown."""
+    if kind == "surface":
+        return {"type": "surface", "cmin": low, "cmax": high}
+    if kind == "contour":
+        size = (high - low) / 20 or 1.0
+        contours = {"start": low, "end": high, "size": size, "coloring": "heatmap"}
+        return {"type": "contour", "contours": contours, "line": {"width": 0.5}}
+    return {"type": "heatmap", "zmin": low, "zmax": high, "zsmooth": False}
+
+
+def _scene(maps: Maps) -> dict[str, Any]:
+    """The layout of a surface in space."""
+    first, second = _names(maps)
+    look = {"gridcolor": "var(--grid-line)", "color": "var(--ink)"}
+    scene = {
+        "xaxis": {"title": {"text": first}, **look},
+        "yaxis": {"title": {"text": second}, **look},
+        "zaxis": {"title": {"text": ""}, **look},
+        "aspectmode": "cube",
+    }
+    return layout(f"scene:{maps.plane.kind}", (0, 40, 0, 0), scene=scene)
+
+
+def _names(maps: Maps) -> tuple[str, str]:
+    return {"coordinates": ("x", "y"), "step": ("updates", "along −gradient, across")}.get(
+        maps.plane.kind, ("axis 1", "axis 2")
     )
 
 
@@ -84,7 +114,7 @@ def _log_ticks(low: float, high: float) -> dict[str, Any]:
 
 def _empty(title: str, note: str, view: View) -> Chart:
     hidden = {"visible": False}
-    bare = layout(f"{view.experiment.scenario}:none", (44, 70, 6, 36), xaxis=hidden, yaxis=hidden)
+    bare = layout(f"{view.experiment.scenario}:none", (36, 62, 4, 34), xaxis=hidden, yaxis=hidden)
     return {"title": title, "note": note, "traces": {}, "layout": bare, "progress": None}
 
 
@@ -103,8 +133,10 @@ def slice_chart(view: View) -> Chart:
         traces a lane.
     """
     maps = view.maps
+    surface = view.experiment.surface == "surface"
+    choices = [{"field": "surface", "value": view.experiment.surface, "options": SURFACES}]
     if maps is None:
-        return _empty("Loss slice", WAITING, view)
+        return _empty("Loss slice", WAITING, view) | {"choices": choices}
     traces: dict[str, Any] = {}
     if maps.slice is not None:
         losses = np.asarray(maps.slice.losses, dtype=float)
@@ -113,15 +145,11 @@ def slice_chart(view: View) -> Chart:
         shown = np.log10(np.where(np.isfinite(losses), losses, np.nan)) if log else losses
         low, high = (float(np.nanmin(shown)), float(np.nanmax(shown))) if finite.size else (0, 1)
         traces["loss"] = {
-            "type": "heatmap",
+            **_surface(view.experiment.surface, low, high),
             "x": typed(maps.slice.a),
             "y": typed(maps.slice.b),
             "z": typed(shown),
-            "text": None,
             "colorscale": "Cividis",
-            "zmin": low,
-            "zmax": high,
-            "zsmooth": False,
             "hovertemplate": ("log10 loss" if log else "loss") + " %{z:.3g}<extra></extra>",
             "colorbar": _colorbar("loss, log" if log else "loss", **_log_ticks(low, high))
             if log
@@ -129,11 +157,12 @@ def slice_chart(view: View) -> Chart:
         }
     return {
         "title": "Loss slice",
-        "note": f"{_plane_note(maps)} A smooth arc is not calm: the stairs of one step are finer "
-        "than this grid.",
-        "traces": traces | _paths(view, maps),
-        "layout": _axes(maps, view),
+        "note": f"{_plane_note(maps)} A smooth arc is not calm.",
+        "traces": traces if surface else traces | _paths(view),
+        "layout": _scene(maps) if surface else _axes(maps, view),
         "progress": _progress(maps, "loss slice"),
+        "choices": choices,
+        "extent": not surface,
     }
 
 
@@ -174,10 +203,12 @@ def map_chart(view: View) -> Chart:
         probes = f"k {maps.map.k}, σ {maps.map.sigma:g}, mean {mean}. "
     return {
         "title": title,
-        "note": f"{MEASURES[measure]}, {probes}{MAP_NOTES[measure]}",
-        "traces": traces | _paths(view, maps),
+        "note": f"{probes}{MAP_NOTES[measure]}",
+        "traces": traces | _paths(view),
         "layout": _axes(maps, view),
         "progress": _progress(maps, "instability map"),
+        "extent": True,
+        "choices": [{"field": "measure", "value": measure, "options": MEASURES}],
     }
 
 
@@ -187,5 +218,6 @@ def _plane_note(maps: Maps) -> str:
         return f"{name}, step {maps.step}."
     return (
         f"{name}, step {maps.step}: {maps.fidelity.variance_share:.0%} of their variance, "
-        f"loss off by {number(maps.fidelity.median_loss_error)} (median)."
+        f"loss off by {number(maps.fidelity.median_loss_error)} (median), paths up to "
+        f"{number(maps.fidelity.largest_distance)} off."
     )

@@ -9,8 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from app.live.view import View
+
 #: What a chart function returns: title, note, layout and named traces, all plain JSON.
 Chart = dict[str, Any]
+
+#: Ends of the step axis: each about a third more than the last.
+_ROOMS = [int(n * 10**e) for e in range(2, 7) for n in (1, 1.5, 2, 3, 4, 6, 8)]
 
 #: Points of a line on the wire: two a bucket, a bucket for about four pixels of a wide strip.
 LINE_POINTS = 300
@@ -97,6 +102,36 @@ def rolling_mean(values: np.ndarray, width: int) -> np.ndarray:
     total[width:] = total[width:] - total[:-width].copy()
     count[width:] = count[width:] - count[:-width].copy()
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def stack(count: int, gap: float = 0.08) -> list[tuple[float, float]]:
+    """Vertical domains of `count` strips, the first one on top."""
+    height = (1 - gap * (count - 1)) / count
+    bottoms = [1 - (i + 1) * height - i * gap for i in range(count)]
+    return [(max(0.0, bottom), min(1.0, bottom + height)) for bottom in bottoms]
+
+
+def step_axis(view: View) -> dict[str, Any]:
+    """From 0 to the present, with room so that the axis moves seldom.
+
+    Not a fixed range: plotly gives up a person's zoom when that changes.
+    """
+    room = next(n for n in _ROOMS if n >= view.last)
+    return {"autorangeoptions": {"include": [0, room], "clipmin": 0, "clipmax": room}}
+
+
+def thinned(
+    steps: np.ndarray, values: np.ndarray, points: int = LINE_POINTS
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Steps and values of a line as they go over the wire, see `decimate`."""
+    x, y = decimate(steps, values, points)
+    return typed_steps(x), typed(y)
+
+
+def revision(view: View) -> str:
+    """Zoom survives as long as this stays the same."""
+    experiment = view.experiment
+    return f"{experiment.scenario}:{experiment.bits}:{experiment.seed}"
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:

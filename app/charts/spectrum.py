@@ -10,6 +10,11 @@ from app.live.view import View
 from probes.oscillation import Spectrum, high_frequency_share, spectrum
 from sadam.lanes import LANES
 
+TITLES = {
+    "gradient": "gradient",
+    "update": "update, a divided out",
+    "update-applied": "update as applied",
+}
 #: Steps that the spectrum looks back.
 WINDOW = 256
 
@@ -77,7 +82,7 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
         )
     chart_layout = layout(
         f"{view.experiment.scenario}:{view.experiment.series}",
-        (52, 10, 8 + 16 * len(spectra), 36),
+        (46, 8, 6 + 15 * len(spectra), 34),
         xaxis=axis("cycles a step", range=[0, 0.5], dtick=0.1),
         yaxis=axis("power, running RMS = 1", type="log", dtick=1),
         annotations=annotations,
@@ -93,12 +98,18 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
             }
         ],
     )
-    series = SERIES[view.experiment.series]
-    note = f"{series.lower()}, 8 fixed projections, last {WINDOW} steps, mark at {mark:g}. "
+    note = f"8 fixed projections, last {WINDOW} steps; drag the mark at {mark:g}. "
     if not traces:
         note += "Needs 16 steps."
     elif view.experiment.series == "update-applied":
         note += "A random damping alone raises this share."
     else:
         note += "Batch noise raises the share as rounding does."
-    return {"title": "Spectrum", "note": note, "traces": traces, "layout": chart_layout}
+    return {
+        "title": f"Spectrum of the {TITLES[view.experiment.series]}",
+        "note": note,
+        "traces": traces,
+        "layout": chart_layout,
+        "choices": [{"field": "series", "value": view.experiment.series, "options": SERIES}],
+        "mark": True,
+    }

@@ -11,19 +11,10 @@ from app.charts.spectrum import WINDOW
 from app.live.view import View
 from probes.oscillation import Spectrum, flip_rate, high_frequency_share
 from sadam.lanes import LANES
+from sadam.promises import broken_promises, loss_jump, promise_kept, relative_jump
 
 #: Steps that the loss jump and the mean damping look back.
 RECENT = 50
-
-
-def loss_jump(losses: np.ndarray) -> float:
-    """Mean absolute change of the loss from one step to the next, nan for fewer than two.
-
-    Args:
-        losses: (T,) loss on fixed samples, at consecutive steps.
-    """
-    changes = np.abs(np.diff(losses))
-    return float(changes.mean()) if changes.size else float("nan")
 
 
 def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any]:
@@ -38,15 +29,18 @@ def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any
         all cells text with three significant digits.
     """
     seeds = view.experiment.seeds
-    losses = view.shown("probe_loss")
+    losses = view.shown("probe_loss")[-RECENT - 1 :]
+    promised = view.shown("promised")[-RECENT - 1 :]
+    got = view.shown("got")[-RECENT - 1 :]
     damping = view.shown("damping")[-RECENT:]
+    levels = view.shown("levels_changed")[-RECENT:]
+    accuracy = view.shown("accuracy")[-1]
     gradients = view.shown("gradient_projection")[-WINDOW:]
     rows = []
     for index, key in enumerate(view.experiment.lanes):
         flips = flip_rate(gradients[:, index])
         result = spectra[key]
         share = None if result is None else high_frequency_share(result, view.experiment.mark)
-        accuracy = float(view.accuracy[index * seeds])
         diverged = int(view.diverged_at[index * seeds])
         title = LANES[key].title + (f", diverged at step {diverged}" if diverged >= 0 else "")
         rows.append(
@@ -57,15 +51,23 @@ def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any
                 "title": title,
                 "cells": [
                     number(float(losses[-1, index])),
-                    number(100 * accuracy, " %"),
-                    number(loss_jump(losses[-RECENT - 1 :, index])),
-                    number(None if flips is None else 100 * flips, " %"),
-                    number(None if share is None else 100 * share, " %"),
+                    number(100 * float(accuracy[index]), " %"),
+                    number(loss_jump(losses[:, index])),
+                    number(100 * relative_jump(losses[:, index]), " %"),
+                    _percent(broken_promises(promised[:, index], got[:, index])),
+                    _percent(promise_kept(promised[:, index], got[:, index])),
+                    number(float(levels[:, index].mean())) if view.weights else "–",
+                    _percent(flips),
+                    _percent(share),
                     number(_finite_mean(damping[:, index])),
                 ],
             }
         )
     return {"columns": _columns(view), "rows": rows}
+
+
+def _percent(share: float | None) -> str:
+    return number(None if share is None else 100 * share, " %")
 
 
 def _finite_mean(values: np.ndarray) -> float | None:
@@ -78,11 +80,24 @@ def _columns(view: View) -> list[dict[str, str]]:
         {"title": "Loss", "help": f"on the {view.samples} fixed samples" * bool(view.samples)},
         {
             "title": "Test accuracy",
-            "help": f"on unseen samples, measured at step {view.accuracy_step}",
+            "help": f"on unseen samples, at step {view.step}",
         },
         {
             "title": "Loss jump per step",
             "help": f"mean |change| of that loss, last {RECENT} steps",
+        },
+        {"title": "relative", "help": "that jump as a share of the mean loss"},
+        {
+            "title": "Rose though a fall was promised",
+            "help": f"broken promises: share of the last {RECENT} steps that promised a fall",
+        },
+        {
+            "title": "Promise kept",
+            "help": f"sum of real / sum of promised change on the same batch, last {RECENT} steps",
+        },
+        {
+            "title": "Weights changing level",
+            "help": f"a step, of {view.weights:,} quantized weights, last {RECENT} steps",
         },
         {
             "title": "Gradient flips",

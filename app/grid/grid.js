@@ -1,9 +1,14 @@
 // The chart grid: receives messages (see delta.py), keeps its DOM, redraws what changed.
 
+import { Scrubber } from "./scrubber.js";
+import { bindKeys } from "./keys.js";
+
 const BASE = new URL(".", import.meta.url);
 
 /** Panels in reading order; the names are grid areas in grid.css. */
-const PANELS = ["loss", "damping", "slice", "map", "spectrum"];
+const PANELS = ["ahead", "strips", "edge", "slice", "map", "damping", "spectrum"];
+/** In focus everything is read from the back of a room. */
+const FOCUS_SCALE = 1.7;
 
 let plotly; // one load a page, however often the component mounts
 
@@ -20,14 +25,13 @@ function loadPlotly() {
 
 function loadStyle() {
   const href = new URL("grid.css", BASE).href;
-  if (![...document.styleSheets].some((sheet) => sheet.href === href)) {
-    const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
-    document.head.append(link);
-    return new Promise((resolve) => (link.onload = link.onerror = resolve));
-  }
+  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return undefined;
+  const link = Object.assign(document.createElement("link"), { rel: "stylesheet", href });
+  document.head.append(link);
+  return new Promise((resolve) => (link.onload = link.onerror = resolve));
 }
 
-function element(tag, className, text = "") {
+export function element(tag, className, text = "") {
   const node = document.createElement(tag);
   node.className = className;
   node.textContent = text; // never innerHTML: names may come from a file
@@ -39,17 +43,23 @@ class Grid {
     this.seq = -1;
     this.parts = {};
     this.dirty = new Set();
+    this.focused = null;
     this.root = element("div", "cs-grid");
     this.status = element("div", "cs-status");
-    this.status.setAttribute("aria-live", "off");
+    this.scrubber = new Scrubber((step) => this.act({ do: "look", step }));
+    this.sentence = element("p", "cs-sentence");
     this.table = element("table", "cs-table");
+    this.next = element("p", "cs-next");
     const holder = element("div", "cs-table-holder");
     holder.append(this.table);
-    this.root.append(holder);
+    this.root.append(this.scrubber.root, this.sentence, holder);
     this.panels = Object.fromEntries(PANELS.map((name) => [name, this.panel(name)]));
+    this.root.append(this.next);
     parent.append(this.status, this.root);
     this.resize = new ResizeObserver(() => this.redraw());
     this.resize.observe(this.root);
+    this.unbindKeys = bindKeys(this);
+    foldSidebar();
   }
 
   panel(name) {
@@ -57,22 +67,44 @@ class Grid {
     box.style.gridArea = name;
     box.dataset.panel = name;
     const head = element("header", "cs-head");
-    const title = element("h3", "cs-title");
-    const note = element("p", "cs-note");
+    const title = element("button", "cs-title");
+    title.type = "button";
+    title.title = "Fill the window (F)";
+    title.onclick = () => this.focus(this.focused === name ? null : name);
+    box.onpointerenter = () => (this.hovered = name);
+    const note = element("span", "cs-note");
+    const choices = element("span", "cs-choices");
     const progress = element("div", "cs-progress");
     const bar = element("progress", "");
     bar.max = 1;
     const label = element("span", "");
     const cancel = element("button", "cs-cancel", "Cancel");
     cancel.type = "button";
-    cancel.onclick = () => this.trigger("action", "cancel");
+    cancel.onclick = () => this.act({ do: "cancel" });
     progress.append(label, bar, cancel);
     progress.hidden = true;
-    head.append(title, note);
+    head.append(choices, title, note);
     const chart = element("div", "cs-chart");
     box.append(head, chart, progress);
     this.root.append(box);
-    return { box, title, note, progress, bar, label, chart };
+    return { box, title, note, choices, progress, bar, label, chart };
+  }
+
+  act(action) {
+    this.trigger?.("action", action);
+  }
+
+  set(field, value) {
+    this.act({ do: "set", field, value });
+  }
+
+  /** Let one panel fill the window, or none. */
+  focus(name) {
+    this.focused = name;
+    for (const [other, { box }] of Object.entries(this.panels)) {
+      box.classList.toggle("cs-focus", other === name);
+    }
+    this.redraw();
   }
 
   receive(message, trigger) {
@@ -87,7 +119,6 @@ class Grid {
     this.seq = message.seq;
     this.parts = merge(this.parts, message.parts);
     Object.keys(message.parts).forEach((name) => this.dirty.add(name));
-    // After a restart the old charts stay until new ones arrive: nothing blanks.
     this.draw();
   }
 
@@ -111,12 +142,18 @@ class Grid {
       const Plotly = await loadPlotly();
       this.frame = null;
       const css = getComputedStyle(this.root);
+      const words = {
+        status: (part) => this.drawStatus(part),
+        scrubber: (part) => this.scrubber.draw(part),
+        sentence: (part) => this.drawSentence(part),
+        next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
+        table: (part) => this.drawTable(part),
+      };
       for (const name of this.dirty) {
         const part = this.parts[name];
         if (!part) continue;
-        if (name === "status") this.drawStatus(part);
-        else if (name === "table") this.drawTable(part);
-        else this.drawChart(Plotly, css, this.panels[name], part);
+        if (name in words) words[name](part);
+        else this.drawChart(Plotly, css, name, part);
       }
       this.dirty.clear();
     });
@@ -128,12 +165,19 @@ class Grid {
       element("b", "cs-step", String(step)),
       element("span", "cs-rate", rate),
     );
-    this.status.dataset.step = step;
     if (message) this.status.append(element("span", "cs-failed", message));
   }
 
+  drawSentence({ parts }) {
+    const spans = parts.map(({ text, color }) => {
+      const span = element(color ? "b" : "span", "", text);
+      if (color) span.style.color = color;
+      return span;
+    });
+    this.sentence.replaceChildren(...spans);
+  }
+
   drawTable({ columns, rows }) {
-    if (!columns || !rows) return;
     const head = element("tr", "");
     head.append(element("th", "cs-name", "Optimizer"));
     for (const { title, help } of columns) {
@@ -153,9 +197,12 @@ class Grid {
     this.table.replaceChildren(head, ...body);
   }
 
-  drawChart(Plotly, css, panel, part) {
+  drawChart(Plotly, css, name, part) {
+    const panel = this.panels[name];
     panel.title.textContent = part.title;
     panel.note.textContent = part.note;
+    panel.note.title = part.note;
+    this.drawChoices(panel, part.choices ?? []);
     panel.progress.hidden = !part.progress;
     if (part.progress) {
       panel.label.textContent = `Computing ${part.progress.text}`;
@@ -163,22 +210,69 @@ class Grid {
     }
     const { width, height } = panel.chart.getBoundingClientRect();
     if (!width || !height) return;
-    const traces = part.order.map((name) => part.traces[name]);
-    const layout = { ...resolve(part.layout, css), width, height };
-    Plotly.react(panel.chart, resolve(traces, css), layout, {
+    let traces = resolve(part.order.map((key) => part.traces[key]), css);
+    let layout = resolve(part.layout, css);
+    if (this.focused === name) [traces, layout] = [enlarge(traces), enlarge(layout)];
+    Plotly.react(panel.chart, traces, { ...layout, width, height }, {
       displaylogo: false,
       displayModeBar: "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
-      scrollZoom: false,
+      edits: { shapePosition: Boolean(part.mark) },
     });
+    if (!panel.bound) {
+      panel.bound = true;
+      panel.chart.on("plotly_relayout", (change) => this.moved(name, change));
+    }
+  }
+
+  drawChoices(panel, choices) {
+    const state = JSON.stringify(choices);
+    if (panel.choices.dataset.state === state) return;
+    panel.choices.dataset.state = state;
+    panel.choices.replaceChildren(
+      ...choices.map(({ field, value, options }) => {
+        const select = element("select", "cs-choice");
+        select.setAttribute("aria-label", field);
+        for (const [key, text] of Object.entries(options)) {
+          const option = element("option", "", text);
+          option.value = key;
+          select.append(option);
+        }
+        select.value = value;
+        select.onchange = () => this.set(field, select.value);
+        return select;
+      }),
+    );
+  }
+
+  /** A person moved the mark, or the extent of the plane. */
+  moved(name, change) {
+    const part = this.parts[name];
+    if (part.mark && "shapes[0].x0" in change) {
+      const mark = Math.min(0.49, Math.max(0.01, change["shapes[0].x0"]));
+      this.set("mark", Math.round(mark * 1000) / 1000);
+    } else if (part.extent && "xaxis.range[0]" in change) {
+      const axes = this.panels[name].chart._fullLayout;
+      this.set("extent", [...axes.xaxis.range, ...axes.yaxis.range]);
+    } else if (part.extent && "xaxis.autorange" in change) {
+      this.set("extent", []);
+    }
   }
 
   close() {
     this.resize.disconnect();
+    this.unbindKeys();
+    this.scrubber.close();
     for (const { chart } of Object.values(this.panels)) window.Plotly?.purge(chart);
     this.root.remove();
     this.status.remove();
   }
+}
+
+/** On a narrow window the sidebar folds, once; a person may open it again. */
+function foldSidebar() {
+  if (window.innerWidth > 1100) return;
+  document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
 }
 
 /** `old` with a message's changes: nested objects key by key, null for a key that is gone. */
@@ -193,17 +287,29 @@ function merge(old, changes) {
   return merged;
 }
 
-/** A copy of a spec with every "var(--name)" replaced by its value, so that CSS owns the theme. */
-function resolve(value, css) {
-  if (typeof value === "string") {
-    const name = value.match(/^var\((--[\w-]+)\)$/)?.[1];
-    return name ? css.getPropertyValue(name).trim() : value;
-  }
-  if (Array.isArray(value)) return value.map((item) => resolve(item, css));
+/** A copy of a spec with each value replaced by f(value, key). */
+function map(value, f, key = "") {
+  if (Array.isArray(value)) return value.map((item) => map(item, f, key));
   if (value && typeof value === "object" && !ArrayBuffer.isView(value)) {
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolve(v, css)]));
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, map(v, f, k)]));
   }
-  return value;
+  return f(value, key);
+}
+
+/** Every "var(--name)" replaced by its value, so that CSS owns the theme. */
+function resolve(spec, css) {
+  return map(spec, (value) => {
+    const name = typeof value === "string" && value.match(/^var\((--[\w-]+)\)$/)?.[1];
+    return name ? css.getPropertyValue(name).trim() : value;
+  });
+}
+
+/** Letters, lines, markers and margins larger. */
+function enlarge(spec) {
+  const sized = new Set(["size", "width", "l", "r", "t", "b", "thickness", "yshift", "standoff"]);
+  return map(spec, (value, key) =>
+    sized.has(key) && typeof value === "number" ? value * FOCUS_SCALE : value,
+  );
 }
 
 const grids = new WeakMap();

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from app.experiment import Experiment
+from app.live.ahead import step_of
 from app.live.run import Run
 from app.live.view import Maps
 from probes import (
@@ -18,6 +20,7 @@ from probes import (
     pca_plane,
     random_plane,
     start_end_plane,
+    step_plane,
 )
 from probes.planes import Scaling
 
@@ -26,21 +29,67 @@ RANDOM_PLANES: dict[str, Scaling] = {
     "random-layer": "layer",
     "random-none": "none",
 }
-#: First and second level of a slice; the experiment's resolution is the last.
+#: Levels of a slice before the last, which is the experiment's resolution.
 COARSE = (9, 17, 33, 65)
 
 
-def choose_plane(experiment: Experiment, run: Run) -> Plane:
+def compute_maps(
+    experiment: Experiment, run: Run, step: int, onto: Maps | None = None
+) -> Iterator[Maps]:
+    """Choose the plane, then compute slice and map piece by piece.
+
+    Args:
+        experiment: plane, extent, resolutions, map probes.
+        run: owned by the calling thread.
+        step: the step that is looked at; the microscope's centre.
+        onto: maps whose plane is kept, only its extent is the experiment's.
+
+    Yields:
+        The maps so far, after every small piece of work; closing the iterator cancels.
+    """
+    plane = choose_plane(experiment, run, step) if onto is None else onto.plane
+    if experiment.extent:
+        a0, a1, b0, b1 = experiment.extent
+        plane = plane.with_extent(a0, a1, b0, b1)
+    chosen_at = step if onto is None else onto.step
+    maps = Maps(plane=plane, step=chosen_at, working="loss slice")
+    yield maps
+    levels = tuple(n for n in COARSE if n < experiment.slice_resolution)
+    for part in loss_slices(run.objective, plane, (*levels, experiment.slice_resolution)):
+        maps = replace(maps, slice=part, done=part.done)
+        yield maps
+    if plane.kind != "coordinates":
+        maps = replace(maps, fidelity=fidelity(plane, run.objective, _paths(run).flatten(0, 1)))
+    maps = replace(maps, working="instability map", done=0.0)
+    yield maps
+    for part in instability_maps(
+        run.map_objective,
+        plane,
+        experiment.map_resolution,
+        k=experiment.map_k,
+        sigma=experiment.map_sigma,
+        seed=experiment.seed,
+    ):
+        maps = replace(maps, map=part, done=part.done)
+        yield maps
+    yield replace(maps, working="", done=1.0)
+
+
+def choose_plane(experiment: Experiment, run: Run, step: int) -> Plane:
     """The plane that the experiment asks for, from the paths so far.
 
     Args:
         experiment: names the plane.
-        run: its history's snapshots are the paths of all lanes.
+        run: its snapshots are the paths of all lanes.
+        step: the microscope shows the step from here, of the first lane.
     """
-    if run.problem.function is not None:
+    if run.problem.function is not None and experiment.plane != "step":
         return coordinate_plane(run)
-    _, paths = run.history.snapshots
-    paths = torch.as_tensor(paths, dtype=run.objective.dtype, device=run.objective.device)
+    if experiment.plane == "step":
+        _, theta, update = step_of(run, step)
+        gradient = run.objective.gradients(theta[:1])
+        return step_plane(theta[0], gradient[0], update[0])
+    paths = _paths(run)
     if experiment.plane == "pca":
         return pca_plane(paths.flatten(0, 1))
     if experiment.plane == "start-end":
@@ -66,37 +115,15 @@ def coordinate_plane(run: Run) -> Plane:
     )
 
 
-def compute_maps(experiment: Experiment, run: Run) -> Iterator[Maps]:
-    """Choose the plane, then compute slice and map piece by piece.
+#: Snapshots that choose a plane at most: every second or fourth place tells the same directions.
+PATH_SNAPSHOTS = 64
 
-    Args:
-        experiment: plane, resolutions, map probes.
-        run: owned by the calling thread.
 
-    Yields:
-        The maps so far, after every small piece of work; closing the iterator cancels.
-    """
-    plane = choose_plane(experiment, run)
-    maps = Maps(plane=plane, step=run.ensemble.t, working="loss slice")
-    yield maps
-    levels = tuple(n for n in COARSE if n < experiment.slice_resolution)
-    for part in loss_slices(run.objective, plane, (*levels, experiment.slice_resolution)):
-        maps = replace(maps, slice=part, done=part.done)
-        yield maps
-    if plane.kind != "coordinates":
-        _, paths = run.history.snapshots
-        flat = torch.as_tensor(paths, dtype=plane.origin.dtype).flatten(0, 1)
-        maps = replace(maps, fidelity=fidelity(plane, run.objective, flat.to(plane.origin.device)))
-    maps = replace(maps, working="instability map", done=0.0)
-    yield maps
-    for part in instability_maps(
-        run.map_objective,
-        plane,
-        experiment.map_resolution,
-        k=experiment.map_k,
-        sigma=experiment.map_sigma,
-        seed=experiment.seed,
-    ):
-        maps = replace(maps, map=part, done=part.done)
-        yield maps
-    yield replace(maps, working="", done=1.0)
+def _paths(run: Run) -> Tensor:
+    """Some of the snapshots, the first and the last among them, (N, L, P)."""
+    held = run.snapshots.items()
+    stride = -(-len(held) // PATH_SNAPSHOTS)
+    some = [theta for _, theta in held[::-1][::stride]][::-1]
+    if some[0] is not held[0][1]:
+        some.insert(0, held[0][1])
+    return torch.stack([torch.tensor(theta) for theta in some]).to(run.objective.theta)

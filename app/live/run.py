@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from app.experiment import Experiment
 from demo_models.problem import build
-from probes import Objective
+from probes import Objective, Plane
 from sadam.batches import Batches
-from sadam.ensemble import Ensemble, Settings
+from sadam.ensemble import Ensemble
 from sadam.history import History
 from sadam.lanes import LANES
+from sadam.settings import Settings
+from sadam.snapshots import Snapshots
 
-#: Steps between two measurements of the test accuracy (a fifth of a step's cost each).
-ACCURACY_EVERY = 5
 #: Samples of the probe set that an instability map uses.
 MAP_SAMPLES = 256
 
@@ -32,13 +33,16 @@ def settings_of(experiment: Experiment) -> Settings:
 class Run:
     """An experiment being trained, one step at a time, by one thread.
 
+    What a view reads (history, snapshots and what is known of them) changes in record() and
+    place() alone, so a reader in another thread needs a lock around those two only.
+
     Args:
         experiment: what to train.
     """
 
     def __init__(self, experiment: Experiment) -> None:
-        scenario = experiment.problem
-        problem = build(scenario)
+        self.experiment = experiment
+        problem = build(experiment.problem)
         seeds = experiment.seed_list
         self.problem = problem
         self.test: Objective | None = None
@@ -65,29 +69,70 @@ class Run:
             settings=settings_of(experiment),
         )
         self.history = History()
+        self.snapshots = Snapshots()
+        self.plane: Plane | None = None
+        #: Of the shown seed, by step: places on the plane (L, 2), levels (L, W), kinks (L,).
+        self.places: dict[int, np.ndarray] = {}
+        self.codes: dict[int, np.ndarray] = {}
+        self.kinks: dict[int, np.ndarray] = {}
         self.step = 0
-        self.diverged_at = np.full(len(experiment.lanes) * len(seeds), -1)
-        self.accuracy = np.full(len(experiment.lanes) * len(seeds), np.nan)
-        self.accuracy_step = 0
+        self.diverged_at = np.full(len(self.ensemble.theta), -1)
+        self._levels = self._codes()
+        self._measure()
         self.record()
-        self.measure_accuracy()
 
     def advance(self) -> None:
-        """Take one step of every run; what it gave is kept by record()."""
+        """Take one step of every run and measure it; record() makes it known."""
         self.ensemble.step()
-        if self.ensemble.t % ACCURACY_EVERY == 0:
-            self.measure_accuracy()
-
-    def measure_accuracy(self) -> None:
-        """Measure the test accuracy of every run at the present step."""
-        if self.test is not None:
-            self.accuracy = 1 - self.test.losses(self.ensemble.theta).cpu().numpy()
-        self.accuracy_step = self.ensemble.t
+        self._measure()
 
     def record(self) -> None:
         """Append the present step to the history, and with it all that a view reads."""
-        self.step = self.ensemble.t
+        step = self.ensemble.t
+        self.step = step
         self.diverged_at = self.ensemble.diverged_at.cpu().numpy()
-        self.history.append(self.ensemble.record)
-        shown = self.ensemble.theta[:: len(self.ensemble.seeds)]
-        self.history.snapshot(self.ensemble.t, shown)
+        self.history.append(self.ensemble.record, **self._measured)
+        theta = self.shown(self.ensemble.theta)
+        self.snapshots.append(step, theta)
+        if self.problem.quantized:
+            self.codes[step] = self.shown(self._levels).numpy()
+        elif self.problem.function is not None and self.problem.function.kink is not None:
+            self.kinks[step] = self.problem.function.kink(theta).cpu().numpy()
+        if self.plane is not None:
+            self.places[step] = _places(self.plane, theta)
+        kept = set(self.snapshots.steps)
+        for known in (self.codes, self.kinks, self.places):
+            for gone in known.keys() - kept:
+                del known[gone]
+
+    def place(self, plane: Plane) -> None:
+        """Put the paths onto another plane."""
+        self.plane = plane
+        self.places = {
+            step: _places(plane, torch.tensor(theta)) for step, theta in self.snapshots.items()
+        }
+
+    def shown(self, values: Tensor) -> Tensor:
+        """The shown (first) seed's part (L, ...) of something of all runs (R, ...)."""
+        return values[:: len(self.ensemble.seeds)]
+
+    def _codes(self) -> Tensor:
+        return self.problem.codes(self.ensemble.theta).cpu()
+
+    def _measure(self) -> None:
+        """Accuracy on unseen samples, and how many weights the last step moved to a new level."""
+        runs = len(self.ensemble.theta)
+        accuracy = np.full(runs, np.nan, np.float32)
+        if self.test is not None:
+            accuracy = 1 - self.test.losses(self.ensemble.theta).cpu().numpy()
+        changed = np.zeros(runs, np.float32)
+        if self.problem.quantized:
+            before, self._levels = self._levels, self._codes()
+            changed = (before != self._levels).sum(1).float().numpy()
+        self._measured = {"accuracy": accuracy, "levels_changed": changed}
+
+
+def _places(plane: Plane, theta: Tensor) -> np.ndarray:
+    """Coordinates (L, 2) of parameters (L, P) on a plane."""
+    a, b = plane.coordinates(theta.to(plane.origin))
+    return torch.stack((a, b), dim=-1).cpu().numpy()

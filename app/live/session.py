@@ -11,11 +11,11 @@ import streamlit as st
 
 from app.experiment import Experiment, ExperimentError
 from app.grid.delta import Delta
-from app.live.trainer import Trainer
-from app.live.view import Maps, View
+from app.live.trainer import Trainer, log
+from app.live.view import View
 
-#: Seconds between two refreshes of the paths on the plane while training.
-PLANE_REFRESH = 2.0
+#: Seconds between two refreshes of the dear charts while training.
+SLOW_REFRESH = 2.0
 #: Seconds that a pause waits for the step in progress at most.
 SETTLE = 0.3
 
@@ -35,8 +35,10 @@ class Lab:
         self.message = message
         self.trainer = Trainer(experiment, name=f"session {next(_numbers)}")
         self.delta = Delta()
-        self._plane_maps: Maps | None = None
-        self._plane_next = 0.0
+        #: The past step that is looked at, None for the present.
+        self.at: int | None = None
+        self._slow_shows: tuple[object, ...] = (None,) * 5
+        self._slow_next = 0.0
         # The trainer's thread holds no reference to this object: it ends with the session.
         weakref.finalize(self, self.trainer.close)
 
@@ -51,6 +53,7 @@ class Lab:
         restart = changed.needs_restart(self.experiment)
         self.experiment = changed
         if restart:
+            self.at = None
             self.trainer.restart(changed)
         else:
             self.trainer.adjust(changed)
@@ -60,17 +63,24 @@ class Lab:
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
 
-    def plane_is_due(self, view: View) -> bool:
-        """Whether the views on the plane are sent now: on news, else seldom while running."""
+    def look(self, step: int | None) -> None:
+        """Show the run as it was at a step; None follows the last one again."""
+        self.at = step if isinstance(step, int) and step >= 0 else None
+        self.trainer.look(self.at)
+
+    def slow_parts_are_due(self, view: View) -> bool:
+        """Whether the dear charts are sent now: on news, else seldom while training."""
         now = time.monotonic()
-        news = view.maps is not self._plane_maps or view.state != "running"
-        if not news and now < self._plane_next:
+        shows = (view.maps, view.ahead, self.at, view.experiment, view.state)
+        known = all(a is b or a == b for a, b in zip(shows, self._slow_shows, strict=True))
+        if known and view.state == "running" and now < self._slow_next:
             return False
-        self._plane_maps, self._plane_next = view.maps, now + PLANE_REFRESH
+        self._slow_shows, self._slow_next = shows, now + SLOW_REFRESH
         return True
 
     def reset(self) -> None:
         """Back to the same initial weights."""
+        self.at = None
         self.trainer.restart(self.experiment)
 
     def new_seed(self) -> None:
@@ -91,7 +101,12 @@ def current_lab() -> Lab:
     return lab
 
 
-@st.cache_resource(scope="session", on_release=Trainer.pause, show_spinner=False)
+def _nobody_watches(trainer: Trainer) -> None:
+    log.info("%s: the page is closed", trainer.name)
+    trainer.pause()
+
+
+@st.cache_resource(scope="session", on_release=_nobody_watches, show_spinner=False)
 def _pause_on_disconnect(_trainer: Trainer) -> Trainer:
-    """Released when the tab closes or its connection drops: nobody watches, so pause."""
+    """Released when the tab closes or its connection drops."""
     return _trainer

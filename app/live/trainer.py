@@ -8,13 +8,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from app.experiment import Experiment
 from app.live.gate import GATE, Gate
-from app.live.view import Maps, State, View
+from app.live.jobs import Jobs
+from app.live.view import Ahead, Maps, State, View
 
 if TYPE_CHECKING:
     from app.live.run import Run
@@ -29,12 +32,17 @@ COLUMNS = (
     "lgi",
     "damping",
     "effective_lr",
+    "promised",
+    "got",
+    "accuracy",
+    "levels_changed",
     "gradient_projection",
     "update_projection",
 )
 #: Seconds over which steps a second are counted.
 RATE_WINDOW = 1.0
-
+#: Seconds between two computations of the loss ahead while training, and times of its own duration.
+AHEAD_EVERY, AHEAD_SHARE = 2.0, 3.0
 
 _open: weakref.WeakSet[Trainer] = weakref.WeakSet()
 
@@ -81,8 +89,11 @@ class Trainer:
         self._message = ""
         self._run: Run | None = None
         self._maps: Maps | None = None
-        self._job: Iterator[Maps] | None = None
-        self._maps_turn = False
+        self._ahead: Ahead | None = None
+        self._looking: int | None = None
+        self._jobs = Jobs(self._publish, self._refuse)
+        self._jobs_turn = False
+        self._next_ahead = self._ahead_begun = 0.0
         self._ticks: deque[tuple[float, int]] = deque()
         self._command(lambda: self._begin(experiment))
         self._thread = threading.Thread(target=self._work, name=f"trainer {name}", daemon=True)
@@ -116,6 +127,10 @@ class Trainer:
         """Take over settings that act without a restart: learning rate, strength, views."""
         self._command(lambda: self._adjust(experiment))
 
+    def look(self, step: int | None) -> None:
+        """Compute the loss ahead of a past step; None goes back to the present one."""
+        self._command(lambda: self._look(step))
+
     def compute_maps(self) -> None:
         """Compute slice and map anew from the paths so far."""
         self._command(self._begin_maps)
@@ -142,25 +157,31 @@ class Trainer:
         return self._state
 
     def view(self) -> View:
-        """A consistent copy of everything that the page shows."""
+        """A consistent copy of everything that the page shows, at the last step."""
         with self._lock:
             run = self._run
-            base = View(self._experiment, self._state, self._message, maps=self._maps)
+            base = View(
+                self._experiment, self._state, self._message, maps=self._maps, ahead=self._ahead
+            )
             if run is None:
                 return base
-            steps, paths = run.history.snapshots
+            places = run.places
             return replace(
                 base,
                 rate=self._rate(),
                 step=run.step,
+                last=run.step,
                 steps=run.history.steps,
                 columns={name: run.history.column(name) for name in COLUMNS},
                 diverged_at=run.diverged_at,
-                accuracy=run.accuracy,
-                accuracy_step=run.accuracy_step,
-                path_steps=steps,
-                paths=paths,
+                place_steps=np.fromiter(places, int, len(places)),
+                places=np.array(list(places.values())).reshape(
+                    len(places), len(self._experiment.lanes), 2
+                ),
+                codes=dict(run.codes),
+                kinks=dict(run.kinks),
                 samples=0 if run.problem.probe is None else len(run.problem.probe[1]),
+                weights=run.problem.quantized,
             )
 
     # -- the thread --------------------------------------------------------------------------
@@ -189,7 +210,7 @@ class Trainer:
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when closed."""
         with self._wake:
-            while not (self._closed or self._commands or self._running or self._job):
+            while not (self._closed or self._commands or self._running or self._jobs):
                 self._wake.wait()
             return not self._closed
 
@@ -197,10 +218,10 @@ class Trainer:
         with self._gate.turn() as until:
             while self._commands:
                 self._commands.popleft()()
-            # Maps and training take turns, so that neither waits for the other to end.
-            self._maps_turn = self._job is not None and not (self._running and self._maps_turn)
-            if self._maps_turn:
-                self._continue_maps(until)
+            # Training and the work beside it take turns, so that neither waits for the other's end.
+            self._jobs_turn = bool(self._jobs) and not (self._running and self._jobs_turn)
+            if self._jobs_turn:
+                self._jobs.take_turn(until)
                 return
             while self._running and time.perf_counter() < until and not self._commands:
                 self._one_step()
@@ -208,19 +229,23 @@ class Trainer:
     def _one_step(self) -> None:
         assert self._run is not None
         self._run.advance()
+        now = time.perf_counter()
         with self._lock:
             self._run.record()
-            self._ticks.append((time.perf_counter(), self._run.ensemble.t))
-        step = self._run.ensemble.t
-        if maps_are_due(step):
+            self._ticks.append((now, self._run.step))
+        if maps_are_due(self._run.step):
             self._begin_maps()
-        if step >= self._experiment.steps or not bool(self._run.ensemble.alive.any()):
+        if self._run.step >= self._experiment.steps or not bool(self._run.ensemble.alive.any()):
             self._settle()
+        elif self._looking is None and now >= self._next_ahead and "ahead" not in self._jobs:
+            self._begin_ahead()
 
     def _begin(self, experiment: Experiment) -> None:
-        self._job = None
+        self._jobs.clear()
+        self._looking = None
         with self._lock:
-            self._state, self._message, self._maps, self._run = "preparing", "", None, None
+            self._state, self._message, self._run = "preparing", "", None
+            self._maps = self._ahead = None
             self._experiment = experiment
             self._ticks.clear()
         from app.live.warmup import warm_up
@@ -231,11 +256,13 @@ class Trainer:
         run = Run(experiment)
         with self._lock:
             self._run, self._state = run, "paused"
+        self.settled.set()
+        self._begin_ahead()
         if run.problem.function is not None:
             self._begin_maps()
 
     def _start(self) -> None:
-        if self._run is None or self._run.ensemble.t >= self._experiment.steps:
+        if self._run is None or self._run.step >= self._experiment.steps:
             return
         with self._lock:
             self._state = "running"
@@ -244,67 +271,97 @@ class Trainer:
         self._running = True
 
     def _settle(self) -> None:
-        """Stand still: measure what is only measured now and then, and say so."""
+        """Stand still, and show the loss ahead of this very step."""
         self._running = False
         if self._run is None:
             return
-        self._run.measure_accuracy()
         with self._lock:
-            finished = self._run.ensemble.t >= self._experiment.steps
+            finished = self._run.step >= self._experiment.steps
             self._state = "finished" if finished else "paused"
             self._ticks.clear()
         self.settled.set()
-        log.info("%s: paused at step %d", self.name, self._run.ensemble.t)
+        log.info("%s: paused at step %d", self.name, self._run.step)
+        if self._looking is None:
+            self._begin_ahead()
 
     def _single(self) -> None:
-        if self._run is not None and self._run.ensemble.t < self._experiment.steps:
+        if self._run is not None and self._run.step < self._experiment.steps:
             self._one_step()
         self._settle()
 
     def _adjust(self, experiment: Experiment) -> None:
         from app.live.run import settings_of
 
-        moved = experiment.plane != self._experiment.plane
+        before = self._experiment
         with self._lock:
             self._experiment = experiment
             if self._run is not None:
                 self._run.ensemble.settings = settings_of(experiment)
-                if self._state == "finished" and self._run.ensemble.t < experiment.steps:
+                if self._state == "finished" and self._run.step < experiment.steps:
                     self._state = "paused"
-        if moved and self._maps is not None:
+        if self._maps is None:
+            return
+        if experiment.plane != before.plane or (before.extent and not experiment.extent):
             self._begin_maps()
+        elif experiment.extent != before.extent:
+            self._begin_maps(self._maps)
 
-    def _begin_maps(self) -> None:
+    def _look(self, step: int | None) -> None:
+        self._looking = step
+        self._begin_ahead()
+
+    def _begin_ahead(self) -> None:
+        from app.live.ahead import compute_ahead
+
+        if self._run is not None:
+            self._ahead_begun = time.perf_counter()
+            step = self._run.step if self._looking is None else self._looking
+            self._jobs.start("ahead", compute_ahead(self._run, step))
+
+    def _begin_maps(self, onto: Maps | None = None) -> None:
+        """Choose a plane and compute the maps on it, or on another extent of the one in `onto`."""
         from app.live.maps import compute_maps
 
         if self._run is not None:
             with self._lock:
                 self._message = ""
-            self._job = compute_maps(self._experiment, self._run)
-            self._continue_maps(0)  # the plane is that of this very step
-
-    def _continue_maps(self, until: float) -> None:
-        assert self._job is not None
-        try:
-            for maps in self._job:
-                with self._lock:
-                    self._maps = maps
-                if time.perf_counter() >= until or self._commands:
-                    return
-        except (ValueError, MemoryError) as error:  # refused: the run itself is sound
-            with self._lock:
-                self._message = f"The maps were not computed: {error}"
-        self._job = None
+            looking = self._run.step if self._looking is None else self._looking
+            self._jobs.start("maps", compute_maps(self._experiment, self._run, looking, onto))
 
     def _cancel_maps(self) -> None:
-        if self._job is not None:
-            self._job = None
-            with self._lock:
-                if self._maps is not None:
-                    self._maps = replace(self._maps, working="", cancelled=True)
+        self._jobs.cancel("maps")
+        with self._lock:
+            if self._maps is not None:
+                self._maps = replace(self._maps, working="")
+
+    def _publish(self, job: str, result: Any) -> None:
+        assert self._run is not None
+        with self._lock:
+            if job == "ahead":
+                self._ahead = result
+                # Seldom enough that training keeps most of the time.
+                now = time.perf_counter()
+                self._next_ahead = now + max(AHEAD_EVERY, AHEAD_SHARE * (now - self._ahead_begun))
+                return
+            if result.slice is None and self._maps is not None:
+                # Nothing to show on the new plane yet: the old one stays until there is.
+                self._maps = replace(self._maps, working=result.working, done=result.done)
+                return
+            self._maps = result
+            if result.plane is not self._run.plane:
+                self._run.place(result.plane)
+
+    def _refuse(self, job: str, error: Exception) -> None:
+        with self._lock:
+            what = {"maps": "maps were", "ahead": "loss ahead was"}[job]
+            self._message = f"The {what} not computed: {error}"
+            if job == "maps" and self._maps is not None:
+                self._maps = replace(self._maps, working="")
 
     def _fail(self, error: Exception) -> None:
-        self._running, self._job = False, None
+        self._running = False
+        self._jobs.clear()
+        self.settled.set()
         with self._lock:
             self._state, self._message = "failed", f"The run stopped: {error}"
 

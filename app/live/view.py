@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from app.experiment import Experiment
 
 if TYPE_CHECKING:
-    from probes import Plane
+    from probes import Plane, StepLine
     from probes.instability import InstabilityMap
     from probes.planes import Fidelity
     from probes.slices import Slice
@@ -30,7 +30,6 @@ class Maps:
         fidelity: how well the plane holds the paths, or None before it is known.
         working: "" when finished, else what is being computed.
         done: share of that work, 0 to 1.
-        cancelled: whether a person stopped it.
     """
 
     plane: Plane
@@ -40,7 +39,21 @@ class Maps:
     fidelity: Fidelity | None = None
     working: str = ""
     done: float = 0.0
-    cancelled: bool = False
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The loss ahead of the step that each optimizer takes next.
+
+    Args:
+        step: the step before which that is.
+        lines: lane key -> its line, as far as it is computed.
+        surrogate: whether the gradient is a straight-through one.
+    """
+
+    step: int
+    lines: dict[str, StepLine]
+    surrogate: bool
 
 
 @dataclass(frozen=True)
@@ -52,16 +65,21 @@ class View:
         state: what the trainer is doing.
         message: one sentence where something went wrong, else "".
         rate: steps a second over the last second or so, 0 when paused.
-        step: steps taken.
+        step: the step that is shown: the last one, or one that was looked back at.
+        last: steps taken.
         steps: (T,) step numbers of the rows below, increasing; the older ones are thinned.
-        columns: name -> (T, R) or (T, R, J), see `sadam.history`.
+        columns: name -> (T, R) or (T, R, J), see `sadam.record`; and "accuracy" (T, R), the share
+            of right answers on the test set, "levels_changed" (T, R), quantized weights whose
+            level this step changed.
         diverged_at: (R,) step at which a run was frozen, -1 for a sound one.
-        accuracy: (R,) share of right answers on the test set, nan where there is none.
-        accuracy_step: the step at which it was measured.
-        path_steps: (N,) steps of the snapshots.
-        paths: (N, L, P) parameters of the shown seed at those steps.
+        place_steps: (N,) steps of the snapshots, for which the following is known.
+        places: (N, L, 2) coordinates of the shown seed on the plane of `maps`; (0, L, 2) without.
+        codes: step -> (L, W) integer levels of the shown seed's quantized weights.
+        kinks: step -> (L,) signed distance to the nearest kink of an analytic function.
         maps: slice and map, or None before the first.
+        ahead: the loss ahead of a step, or None before the first.
         samples: size of the fixed probe set, 0 for a function.
+        weights: quantized weights, 0 where nothing is rounded.
     """
 
     experiment: Experiment
@@ -69,15 +87,18 @@ class View:
     message: str = ""
     rate: float = 0.0
     step: int = 0
+    last: int = 0
     steps: np.ndarray = field(default_factory=lambda: np.empty(0, int))
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     diverged_at: np.ndarray = field(default_factory=lambda: np.empty(0, int))
-    accuracy: np.ndarray = field(default_factory=lambda: np.empty(0))
-    accuracy_step: int = 0
-    path_steps: np.ndarray = field(default_factory=lambda: np.empty(0, int))
-    paths: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 0)))
+    place_steps: np.ndarray = field(default_factory=lambda: np.empty(0, int))
+    places: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 2)))
+    codes: dict[int, np.ndarray] = field(default_factory=dict)
+    kinks: dict[int, np.ndarray] = field(default_factory=dict)
     maps: Maps | None = None
+    ahead: Ahead | None = None
     samples: int = 0
+    weights: int = 0
 
     @property
     def begun(self) -> bool:
@@ -87,3 +108,17 @@ class View:
     def shown(self, name: str) -> np.ndarray:
         """A column of the shown (first) seed: (T, L) or (T, L, J)."""
         return self.columns[name][:, :: self.experiment.seeds]
+
+    def at(self, step: int) -> View:
+        """The same run as it was at `step`, or at the last kept row before it."""
+        rows = max(1, int(np.searchsorted(self.steps, step, side="right")))
+        places = int(np.searchsorted(self.place_steps, step, side="right"))
+        return replace(
+            self,
+            step=int(self.steps[rows - 1]),
+            steps=self.steps[:rows],
+            columns={name: column[:rows] for name, column in self.columns.items()},
+            diverged_at=np.where(self.diverged_at > step, -1, self.diverged_at),
+            place_steps=self.place_steps[:places],
+            places=self.places[:places],
+        )

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.charts.spec import STYLES
-from app.experiment import MEASURES, PLANES, SERIES
+from app.experiment import PLANES, ROUNDING
 from app.grid.component import grid
 from app.live.session import Lab, current_lab
 from app.live.view import View
@@ -51,6 +51,19 @@ def _bar(lab: Lab, *, running: bool) -> None:
         st.button("Step", key="step", on_click=trainer.step)
         st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
         st.button("New seed", key="new_seed", on_click=lab.new_seed)
+        if lab.experiment.problem.network is not None:
+            st.session_state["field-bits"] = lab.experiment.bits
+            st.segmented_control(
+                "Rounding",
+                list(ROUNDING),
+                key="field-bits",
+                format_func=ROUNDING.__getitem__,
+                label_visibility="collapsed",
+                required=True,
+                on_change=_take,
+                args=(lab, "bits"),
+                help="Bits of weights and activations; starts anew from the same weights",
+            )
 
 
 def _sidebar(lab: Lab) -> None:
@@ -60,7 +73,6 @@ def _sidebar(lab: Lab) -> None:
         _numbers(lab, ("lr", "lgi_lambda"), ("k", "sigma"))
         _numbers(lab, ("batch", "steps"), ("seed", "seeds"))
         _choose(lab, "plane", PLANES)
-        _choose(lab, "measure", MEASURES)
         st.button(
             "Compute maps",
             key="compute_maps",
@@ -68,7 +80,6 @@ def _sidebar(lab: Lab) -> None:
             help="Slice and instability map from the paths so far",
             width="stretch",
         )
-        _choose(lab, "series", SERIES)
         with st.expander("Probes and points of the views"):
             _numbers(lab, ("map_k", "map_sigma"), ("slice_resolution", "map_resolution"), ("mark",))
 
@@ -134,21 +145,36 @@ def _live(lab: Lab) -> None:
     parts = {"status": _status(view)}
     if view.begun:
         # Imported here: it loads torch, and the first paint must not wait for that.
-        from app.charts.board import line_parts, plane_parts
+        from app.charts.board import line_parts, slow_parts
 
-        parts |= line_parts(view)
-        if lab.plane_is_due(view):
-            parts |= plane_parts(view)
-    result = grid(lab.delta.message(parts), on_resend=lab.delta.reset, on_action=lambda: None)
-    if result.action == "cancel":
-        lab.trainer.cancel_maps()
+        shown = view if lab.at is None else view.at(lab.at)
+        parts |= line_parts(shown, live=lab.at is None)
+        if lab.slow_parts_are_due(view):
+            parts |= slow_parts(shown)
+    grid(
+        lab.delta.message(parts),
+        on_resend=lab.delta.reset,
+        on_action=lambda: _act(lab, st.session_state.grid.action),
+    )
+
+
+def _act(lab: Lab, action: dict[str, Any]) -> None:
+    """What a person did inside the grid."""
+    match action:
+        case {"do": "cancel"}:
+            lab.trainer.cancel_maps()
+        case {"do": "look", "step": step}:
+            lab.look(step)
+        case {"do": "set", "field": field, "value": value}:
+            lab.change(**{field: value})
+            st.session_state.drawn_state = ""  # the controls outside show it too
 
 
 def _status(view: View) -> dict[str, Any]:
     """The bar's figures."""
     return {
         "state": view.state,
-        "step": view.step,
+        "step": view.last,
         "rate": f"{view.rate:.0f} steps/s" if view.state == "running" else view.state,
         "message": view.message,
     }

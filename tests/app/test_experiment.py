@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.experiment import LIVE, MEASURES, PLANES, SERIES, VIEW, Experiment, ExperimentError
+from app.experiment import (
+    LIVE,
+    MEASURES,
+    PLANES,
+    ROUNDING,
+    SCALES,
+    SERIES,
+    STRIPS,
+    SURFACES,
+    VIEW,
+    Experiment,
+    ExperimentError,
+)
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
 
@@ -34,6 +46,11 @@ experiments = st.builds(
     plane=st.sampled_from(sorted(PLANES)),
     measure=st.sampled_from(sorted(MEASURES)),
     series=st.sampled_from(sorted(SERIES)),
+    strips=st.sampled_from(sorted(STRIPS)),
+    surface=st.sampled_from(sorted(SURFACES)),
+    scale=st.sampled_from(sorted(SCALES)),
+    bits=st.sampled_from(sorted(ROUNDING)),
+    extent=st.just(()) | st.just((-1.5, 2.25, 0.0, 1e-3)),
     **{name: numbers(name) for name in NUMBERS},
 )
 
@@ -90,6 +107,25 @@ def test_slice_points_must_nest() -> None:
         Experiment(slice_resolution=40)
 
 
+def test_an_extent_is_a_rectangle() -> None:
+    for bad in ((1.0, 0.0, 0.0, 1.0), (0.0, 1.0), ("a", "b", "c", "d"), (0, float("nan"), 0, 1)):
+        with pytest.raises(ExperimentError, match=r"\(extent\) is .*; expected nothing, or four"):
+            Experiment(extent=bad)
+
+
+def test_a_new_plane_shows_its_whole_extent() -> None:
+    near = Experiment(extent=(0, 1, 0, 1))
+    assert near.change(plane="step").extent == ()
+    assert near.change(lr=0.1).extent == (0, 1, 0, 1)
+
+
+def test_rounding_is_part_of_the_scenario() -> None:
+    assert Experiment(bits=32).problem.network.weight_bits == 32
+    assert Experiment().change(scenario="digits-4bit").bits == 4
+    with pytest.raises(ExperimentError, match=r"Rounding \(bits\) is 3; expected one of 2, 4, 32"):
+        Experiment(bits=3)
+
+
 def test_a_link_with_an_unknown_parameter_says_which() -> None:
     with pytest.raises(ExperimentError, match="The link sets 'speed'; this version knows"):
         Experiment.from_query({"speed": "3"})
@@ -115,7 +151,7 @@ def test_what_restarts_a_run() -> None:
     assert not base.change(measure="variance", plane="random-none").needs_restart(base)
     for name in {f.name for f in fields(Experiment)} - LIVE - VIEW:
         other = {
-            "scenario": "digits-32bit", "lanes": ("adamw",), "k": 3, "sigma": 0.02,
+            "scenario": "digits-32bit", "bits": 4, "lanes": ("adamw",), "k": 3, "sigma": 0.02,
             "batch": 8, "seed": 1, "seeds": 2,
         }[name]  # fmt: skip
         assert base.change(**{name: other}).needs_restart(base), name

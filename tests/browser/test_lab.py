@@ -35,7 +35,7 @@ LAST_CHANGE = """
 #: Counts frames on which some chart had no drawing, until the charts were refreshed `n` times.
 BLANK_FRAMES = """
 (n) => new Promise((resolve) => {
-  const chart = document.querySelector('[data-panel="loss"] .cs-chart');
+  const chart = document.querySelector('[data-panel="strips"] .cs-chart');
   let refreshes = 0, blank = 0, frames = 0;
   chart.on("plotly_afterplot", () => { refreshes += 1; });
   const look = () => {
@@ -64,11 +64,11 @@ def test_a_run_fills_every_view_with_its_own_numbers(open_page: OpenPage) -> Non
     page = open_page()
     press(page, "Run")
     wait_for_step(page, 140)
-    wait_for_maps(page)
     pause(page)
+    wait_for_maps(page)
     last = step(page)
 
-    loss = traces(page, "loss")
+    loss = traces(page, "strips")
     assert {t["name"] for t in loss} == LANES
     assert len({t["yaxis"] for t in loss}) == 3, "a strip each"
     assert len({t["y"][0] for t in loss}) == 1, "the same initial loss"
@@ -153,16 +153,15 @@ def test_zoom_survives_ten_refreshes_and_no_frame_is_blank(open_page: OpenPage) 
     page = open_page()
     press(page, "Run")
     wait_for_step(page, 60)
-    drag = page.locator('[data-panel="loss"] .cs-chart .nsewdrag').first.bounding_box()
+    drag = page.locator('[data-panel="strips"] .cs-chart .nsewdrag').first.bounding_box()
     assert drag is not None
     middle = drag["y"] + drag["height"] / 2
     page.mouse.move(drag["x"] + 0.1 * drag["width"], middle)
     page.mouse.down()
     page.mouse.move(drag["x"] + 0.4 * drag["width"], middle, steps=5)
     page.mouse.up()
-    zoom = (
-        "document.querySelector('[data-panel=\"loss\"] .cs-chart')._fullLayout.xaxis.range.slice()"
-    )
+    chart = """document.querySelector('[data-panel="strips"] .cs-chart')"""
+    zoom = f"{chart}._fullLayout.xaxis.range.slice()"
     page.wait_for_function(f"{zoom}[0] > 1")
     before = page.evaluate(zoom)
     seen = page.evaluate(BLANK_FRAMES, 10)
@@ -229,14 +228,14 @@ def test_both_sizes_and_themes_fit(open_page: OpenPage, size: tuple[int, int], s
     page = open_page(size=size, scheme=scheme)
     press(page, "Run")
     wait_for_step(page, 160)
-    wait_for_maps(page)
     pause(page)
+    wait_for_maps(page)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, "no horizontal scroll bar"
-    for panel in ("loss", "damping", "slice", "map", "spectrum"):
+    for panel in ("ahead", "strips", "edge", "slice", "map", "damping", "spectrum"):
         box = page.locator(f'[data-panel="{panel}"] .main-svg').first.bounding_box()
         assert box is not None
         assert box["width"] > 150
-        assert box["height"] > 100
+        assert box["height"] > 90
         if size == (1440, 900):
             assert box["y"] + box["height"] <= size[1] + 1, f"{panel} is below the fold"

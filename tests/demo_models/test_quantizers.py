@@ -156,6 +156,114 @@ def test_grad_of_vmap_agrees_with_a_loop(bits: int) -> None:
     close(total(thetas), looped_gradients(thetas, x, bits))
 
 
+def nested() -> Tensor:
+    """Values (2, 3, 4, 5) whose size differs by 1000 between any two runs along 0 and 2."""
+    generator = torch.Generator().manual_seed(2)
+    size = torch.logspace(-4, 3, 8, dtype=torch.float64).view(2, 1, 4, 1)
+    return size * torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64)
+
+
+def rounded_runs(x: Tensor, bits: int) -> Tensor:
+    """Each x[i, :, j, :] rounded alone."""
+    return torch.stack(
+        [torch.stack([fake_quantize(x[i, :, j], bits) for j in range(4)], dim=1) for i in range(2)]
+    )
+
+
+@BITS
+@pytest.mark.parametrize("outer", [0, -4])
+@pytest.mark.parametrize("inner", [1, -2])
+def test_nested_vmap_along_other_dimensions(bits: int, outer: int, inner: int) -> None:
+    x = nested()
+    once = vmap(lambda row: fake_quantize(row, bits), in_dims=inner, out_dims=inner)
+    close(vmap(once, in_dims=outer, out_dims=outer)(x), rounded_runs(x, bits))
+
+
+@BITS
+def test_nested_vmap_from_the_inside_out(bits: int) -> None:
+    x = nested()
+    # The outer map takes dimension 2, the inner one dimension 0 of what is left.
+    once = vmap(lambda row: fake_quantize(row, bits), in_dims=0, out_dims=0)
+    close(vmap(once, in_dims=2, out_dims=2)(x), rounded_runs(x, bits))
+
+
+@BITS
+def test_three_nested_vmaps_leave_one_number_a_run(bits: int) -> None:
+    x = nested()[0, 0]
+
+    def lone(value: Tensor) -> Tensor:
+        return fake_quantize(value, bits)
+
+    # A single number rounds to the largest code, with its sign.
+    expected = torch.stack([torch.stack([lone(v) for v in row]) for row in x])
+    close(vmap(vmap(lone), in_dims=1, out_dims=1)(x), expected)
+    deep = vmap(vmap(vmap(lone, in_dims=0), in_dims=1, out_dims=1), in_dims=2, out_dims=2)
+    close(deep(x[None].movedim(0, 2)[:, :, :]), expected[..., None])
+
+
+def run_loss(row: Tensor, bits: int) -> Tensor:
+    """A nonlinear scalar of one run (3, 5) that rounds twice."""
+    hidden = torch.tanh(fake_quantize(row, bits)).sum(0)
+    return (fake_quantize(hidden, bits) ** 2 * (1.0 + hidden)).sum()
+
+
+def looped_run_gradients(x: Tensor, bits: int) -> Tensor:
+    def alone(row: Tensor) -> Tensor:
+        row = row.clone().requires_grad_()
+        return torch.autograd.grad(run_loss(row, bits), row)[0]
+
+    return torch.stack(
+        [torch.stack([alone(x[i, :, j]) for j in range(4)], dim=1) for i in range(2)]
+    )
+
+
+@BITS
+def test_nested_vmap_of_grad_along_other_dimensions(bits: int) -> None:
+    x = nested()
+    one = grad(lambda row: run_loss(row, bits))
+    actual = vmap(vmap(one, in_dims=1, out_dims=1))(x)
+    assert actual.dtype == torch.float64
+    close(actual, looped_run_gradients(x, bits))
+
+
+@BITS
+def test_grad_of_nested_vmap_along_other_dimensions(bits: int) -> None:
+    x = nested()
+    once = vmap(lambda row: run_loss(row, bits), in_dims=1)
+    close(grad(lambda all_: vmap(once)(all_).sum())(x), looped_run_gradients(x, bits))
+
+
+@BITS
+def test_vmap_of_grad_of_vmap(bits: int) -> None:
+    x = nested()
+    once = grad(lambda part: vmap(lambda row: run_loss(row, bits), in_dims=1)(part).sum())
+    close(vmap(once)(x), looped_run_gradients(x, bits))
+
+
+@BITS
+def test_autograd_reaches_through_vmap(bits: int) -> None:
+    x = nested().requires_grad_()
+    vmap(vmap(lambda row: run_loss(row, bits), in_dims=1))(x).sum().backward()
+    assert x.grad is not None
+    close(x.grad, looped_run_gradients(x.detach(), bits))
+
+
+@BITS
+def test_a_tensor_that_is_not_mapped_keeps_one_scale(bits: int) -> None:
+    shared = torch.tensor([4.0, 1.0, 0.1], dtype=torch.float64)
+    runs = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    actual = vmap(lambda run: run * fake_quantize(shared, bits))(runs)
+    close(actual, runs[:, None] * fake_quantize(shared, bits))
+
+
+@BITS
+def test_rounding_under_vmap_leaves_its_input_alone(bits: int) -> None:
+    x = nested()
+    before = x.clone()
+    vmap(lambda row: fake_quantize(row, bits), in_dims=2)(x)
+    assert torch.equal(x, before)
+
+
 @pytest.mark.parametrize("bits", [3, 0, 8])
 def test_other_widths_are_refused(bits: int) -> None:
     text = rf"bits is {bits}; expected 4 or 2, or 32 for no rounding\."

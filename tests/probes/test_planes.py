@@ -5,7 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from probes import Objective, Plane, fidelity, pca_plane, random_plane, start_end_plane
+from probes import (
+    Objective,
+    Plane,
+    fidelity,
+    pca_plane,
+    random_plane,
+    start_end_plane,
+    step_plane,
+)
 
 double = torch.float64
 
@@ -49,6 +57,30 @@ def test_project_keeps_leading_axes():
     plane = pca_plane(paths.view(12, 9))
     assert [part.shape for part in plane.project(paths)] == [(3, 4)] * 3
     assert plane.project(paths)[2][1, 2] == pytest.approx(plane.project(paths[1, 2])[2].item())
+
+
+def test_coordinates_are_those_of_project():
+    axes = torch.stack((2.0 * walk(2, 9)[0], walk(2, 9)[1]))
+    plane = Plane(torch.ones(9, dtype=double), axes, (-1.0, 1.0, -1.0, 1.0))
+    paths = walk(12, 9, 3).view(3, 4, 9)
+    for points in (paths, paths[0], paths[1, 2], paths[:0], paths[:0, 0], paths.expand(2, 3, 4, 9)):
+        a, b, _ = plane.project(points)
+        found = plane.coordinates(points)
+        torch.testing.assert_close(found, (a, b), rtol=1e-12, atol=1e-12)
+    moved = plane.with_extent(0.0, 1.0, 0.0, 1.0)
+    torch.testing.assert_close(moved.coordinates(paths), plane.coordinates(paths))
+
+
+def test_coordinates_in_float32_are_right_to_a_hundred_thousandth():
+    start = 0.15 * torch.randn(9000, generator=torch.Generator().manual_seed(0))
+    paths = start + 0.01 * walk(100, 9000).float()
+    small = step_plane(start, walk(1, 9000)[0].float(), 1e-4 * walk(1, 9000, 1)[0].float())
+    for plane in (pca_plane(paths), small):
+        way = (paths - plane.origin).norm(dim=1).max() / plane.axes.norm(dim=1)
+        for i in (0, 1):
+            exact, found = plane.project(paths)[i], plane.coordinates(paths)[i]
+            assert found.dtype == torch.float32
+            assert (found.double() - exact).abs().max() < 1e-5 * way[i]
 
 
 def test_points_are_row_major_as_b_a():
@@ -168,6 +200,70 @@ def test_more_ends_widen_the_extent():
     assert inside(plane, far)
 
 
+def test_a_step_plane_by_hand():
+    theta = torch.tensor([1.0, 2.0, 3.0], dtype=double)
+    gradient = torch.tensor([-4.0, 7.0, 0.0], dtype=double)
+    update = torch.tensor([0.2, 0.0, 0.0], dtype=double)
+    plane = step_plane(theta, gradient, update, reach=2.0)
+    # Across the update the gradient points along +y, so downhill is -y, as long as the update.
+    assert plane.axes.tolist() == [[0.2, 0.0, 0.0], [0.0, -0.2, 0.0]]
+    assert (plane.kind, plane.extent) == ("step", (-2.0, 2.0, -2.0, 2.0))
+    assert torch.equal(plane.origin, theta)
+    after = plane.project(theta + update)
+    torch.testing.assert_close(torch.stack(after), torch.tensor([1.0, 0, 0], dtype=double))
+    theta += 1.0
+    assert plane.origin[0] == 1.0  # a copy
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, double])
+def test_a_step_plane_holds_the_step_and_the_gradient(dtype):
+    theta, gradient, update = walk(3, 500).to(dtype)
+    for size in (1e-4, 1.0):
+        plane = step_plane(theta, gradient, size * update)
+        a, b, distance = plane.project(torch.stack((theta + size * update, theta - gradient)))
+        assert a[0] == pytest.approx(1.0, rel=1e-2 if dtype is torch.float32 else 1e-10)
+        assert b[1] > 0.0
+        assert distance[1] < 1e-5 * gradient.norm()
+        length = float((size * update).norm())
+        gram = plane.axes.double() @ plane.axes.double().T / length**2
+        torch.testing.assert_close(gram, torch.eye(2, dtype=double), rtol=0, atol=1e-6)
+        assert plane.axes.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, double])
+@pytest.mark.parametrize("factor", [0.0, -0.3, 2.0])
+def test_a_gradient_along_the_update_gets_a_fixed_direction(factor, dtype):
+    theta, update = walk(2, 400).to(dtype)
+    # What an optimizer moved, as a difference of two vectors, is parallel up to rounding only.
+    moved = (theta + 0.01 * update) - theta
+    plane = step_plane(theta, factor * update, moved)
+    again = step_plane(theta, factor * update, moved)
+    assert torch.equal(plane.axes, again.axes)
+    length = float(moved.norm())
+    orthonormal(Plane(theta, plane.axes / length, (-1, 1, -1, 1)), atol=1e-5)
+    torch.testing.assert_close(plane.axes[0], moved)
+    clean = step_plane(theta, torch.zeros(400), moved)
+    torch.testing.assert_close(plane.axes, clean.axes)
+
+
+@pytest.mark.parametrize("theta", [torch.zeros(4), torch.tensor([3.0, 0.0, 0.0, 4.0])])
+@pytest.mark.parametrize("gradient", [torch.zeros(4), torch.tensor([0.0, 6.0, 0.0, 8.0])])
+def test_a_step_plane_of_a_zero_update(theta, gradient):
+    plane = step_plane(theta, gradient, torch.zeros(4))
+    length = 0.05 if theta.any() else 1.0
+    torch.testing.assert_close(plane.axes.norm(dim=1), torch.full((2,), length))
+    assert abs(float(plane.axes[0] @ plane.axes[1])) < 1e-6 * length**2
+    if gradient.any():
+        torch.testing.assert_close(plane.axes[1], -length * gradient / 10.0)
+    assert torch.equal(plane.axes, step_plane(theta, gradient, torch.zeros(4)).axes)
+
+
+def test_a_step_plane_of_two_parameters():
+    theta, slope = torch.tensor([1.0, 1.0]), torch.tensor([2.0, 0.0])
+    plane = step_plane(theta, slope, -0.1 * slope)
+    torch.testing.assert_close(plane.axes.abs(), 0.2 * torch.eye(2))
+
+
 def test_filter_normalisation_gives_each_filter_its_own_norm(objective):
     plane = random_plane(objective, objective.theta, seed=1)
     assert plane.kind == "random-filter"
@@ -244,6 +340,10 @@ def test_bad_values(objective, bowl):
         (lambda: pca_plane(torch.eye(3), margin=-1.0), r"margin is -1\.0, expected a share"),
         (lambda: start_end_plane(torch.ones(3), torch.ones(2, 4)), r"\(3,\) and \(2, 4\), expe"),
         (lambda: start_end_plane(torch.ones(2), bad), "start and ends hold nan or inf"),
+        (lambda: step_plane(torch.ones(3), torch.ones(2), torch.ones(3)), r"\(3,\), \(2,\) and"),
+        (lambda: step_plane(torch.ones(2), torch.ones(2), bad[0]), "gradient and update hold nan"),
+        (lambda: step_plane(torch.ones(1), torch.ones(1), torch.ones(1)), "P at least 2"),
+        (lambda: step_plane(*torch.eye(3), reach=0.0), r"reach is 0\.0, expected a finite"),
         (lambda: fidelity(pca_plane(torch.eye(2)), bowl, bad), "paths hold nan or inf"),
     ]
     for call, text in cases:

@@ -313,7 +313,8 @@ def test_a_tight_memory_budget_changes_nothing_but_the_chunks():
         wide.step()
         narrow.step()
     assert set(calls) == {(1, 1)}
-    assert len(calls) == 5 * (6 + 2 * 3)  # six gradients and 2 x 3 probes a step, one by one
+    # Six gradients, 2 x 3 probes and six answers to the last promise a step, one by one.
+    assert len(calls) == 5 * (6 + 2 * 3 + 6)
     assert (wide.theta - narrow.theta).abs().max() <= 1e-12
 
 

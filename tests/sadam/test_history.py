@@ -10,7 +10,7 @@ from sadam import History, Record
 def record(step: int, runs: int = 2, j: int = 3) -> Record:
     value = torch.full((runs,), float(step))
     wide = torch.full((runs, j), float(step))
-    return Record(step, *([value] * 9), wide, wide)
+    return Record(step, *([value] * 10), wide, wide)
 
 
 def filled(steps: int, capacity: int) -> History:
@@ -86,37 +86,24 @@ def test_a_new_history_is_empty():
     assert len(history) == history.nbytes == 0
     assert history.steps.tolist() == history.column("loss").tolist() == []
     assert history.window(4) == {}
-    steps, thetas = history.snapshots
-    assert len(steps) == len(thetas) == 0
 
 
-def test_snapshots_are_bounded_in_number():
-    history = History(snapshots=8)
-    for step in range(100):
-        history.snapshot(step, torch.full((2, 3), float(step), dtype=torch.float64))
-    steps, thetas = history.snapshots
-    assert len(steps) <= 8
-    assert steps[0] == 0
-    assert steps[-4:].tolist() == [96, 97, 98, 99]
-    assert thetas.dtype == np.float32
-    assert thetas.shape == (len(steps), 2, 3)
-    assert thetas[:, 0, 0].tolist() == steps.tolist()
-
-
-def test_snapshots_are_bounded_in_bytes():
-    history = History(snapshot_bytes=100_000)
-    for step in range(200):
-        history.snapshot(step, torch.zeros(3, 1000))
-    assert len(history.snapshots[0]) <= 8
-    assert 0 < history.nbytes <= 100_000
+def test_columns_beside_the_record_are_kept_and_thinned_with_it():
+    history = History(8)
+    for step in range(40):
+        history.append(record(step), accuracy=np.full(2, step / 100, np.float32))
+    assert history.column("accuracy").shape == (len(history), 2)
+    np.testing.assert_allclose(history.column("accuracy")[:, 0], history.steps / 100, rtol=1e-6)
+    with pytest.raises(
+        ValueError, match=r"the row of step 40 differs .* in accuracy; give the same"
+    ):
+        history.append(record(40))
 
 
 def test_refusals_are_sentences():
-    with pytest.raises(ValueError, match="given 2 rows and 64 snapshots; give at least 4"):
+    with pytest.raises(ValueError, match="given 2 rows; give at least 4"):
         History(2)
-    history = History(8, snapshot_bytes=1000)
-    with pytest.raises(ValueError, match="takes 4,000 bytes and 1,000 are meant for all; show"):
-        history.snapshot(0, torch.zeros(1, 1000))
+    history = History(8)
     history.append(record(0))
     with pytest.raises(KeyError, match="no column 'speed'; there are step, loss, probe_loss"):
         history.column("speed")
