@@ -38,6 +38,7 @@ STRIPS = {
 SURFACES = {"heatmap": "Heatmap", "contour": "Contour", "surface": "Surface"}
 SCALES = {"shared": "Same axes", "own": "Own axes"}
 ROUNDING = {2: "2 bit", 4: "4 bit", 32: "off"}
+SLICE_POINTS = (9, 17, 33, 65, 129)
 #: Fields that act on a run in progress; a change of any other training field starts it anew.
 LIVE = frozenset({"lr", "lgi_lambda", "steps"})
 #: Fields that only change what is drawn.
@@ -109,10 +110,10 @@ class Experiment:
                 f"Batch (batch) is {self.batch}; expected a whole number from 1 to {pool}, the "
                 "samples of this scenario."
             )
-        if (self.slice_resolution - 1) % 8:
+        if self.slice_resolution not in SLICE_POINTS:
             raise ExperimentError(
                 f"Slice points (slice_resolution) is {self.slice_resolution}; expected 9, 17, 33, "
-                "65 or another multiple of 8 plus 1: each level reuses the points of the last."
+                "65 or 129: each level reuses the points of the last."
             )
 
     @property

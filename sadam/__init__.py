@@ -15,8 +15,19 @@ if TYPE_CHECKING:
     from sadam.optimizer import SAdam
     from sadam.record import Record
     from sadam.settings import Settings
+    from sadam.snapshots import Snapshots
 
-__all__ = ["LANES", "Batches", "Ensemble", "History", "Lane", "Record", "SAdam", "Settings"]
+__all__ = [
+    "LANES",
+    "Batches",
+    "Ensemble",
+    "History",
+    "Lane",
+    "Record",
+    "SAdam",
+    "Settings",
+    "Snapshots",
+]
 
 _HOMES = {
     "LANES": "lanes",
@@ -27,6 +38,7 @@ _HOMES = {
     "Record": "record",
     "SAdam": "optimizer",
     "Settings": "settings",
+    "Snapshots": "snapshots",
 }
 
 

@@ -1,7 +1,7 @@
 """Lanes x seeds trained in lockstep as one stacked batch of runs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,10 +11,19 @@ from probes.instability import lgi
 from probes.layout import Batch
 from probes.objective import Objective
 from sadam.batches import Batches, check_seeds
+from sadam.fitting import check_batches, check_initial, first_batch, is_probe_set
 from sadam.lanes import MATCHED_WINDOW, Lane, check_lanes
-from sadam.record import Record
+from sadam.record import MEASURED, Record, held
 from sadam.settings import Settings
 from sadam.stacked import Stacked
+from sadam.state import (
+    State,
+    check_same,
+    number_in,
+    settings_in,
+    settings_state,
+    tensor_in,
+)
 from sadam.update import damping_from_lgi, sadam_update_
 
 __all__ = ["Ensemble"]
@@ -76,8 +85,8 @@ class Ensemble:
     ) -> None:
         self.lanes = check_lanes(lanes)
         self.seeds = check_seeds(seeds)
-        _check_initial(initial, len(self.seeds), objective.size)
-        _check_batches(batches, self.seeds, objective)
+        check_initial(initial, len(self.seeds), objective.size)
+        check_batches(batches, self.seeds, objective)
         self.objective = objective
         self.batches = batches
         self.settings = settings
@@ -105,9 +114,9 @@ class Ensemble:
         self._dampings = self.theta.new_full(window, torch.nan)
         self._projection = _projection(objective.size, projections).to(self.theta)
         self._shared = batches is not None and batches.full
-        self._loss_is_probe_loss = _is_probe_set(batches, objective.batch)
+        self._loss_is_probe_loss = is_probe_set(batches, objective.batch)
         self.batch = None if batches is None else batches.at(0)
-        self._stacked = Stacked(objective, _first(self.batch, self._shared))
+        self._stacked = Stacked(objective, first_batch(self.batch, self._shared))
         self.directions: Tensor | None = None
         self.record = self._plan(None)
 
@@ -121,6 +130,67 @@ class Ensemble:
         self.batch = None if self.batches is None else self.batches.at(self.t)
         self.record = self._plan(self.record, last_batch)
         return self.record
+
+    def state(self) -> dict[str, Any]:
+        """All that the coming steps depend on, as tensors, numbers and text, see `sadam.state`.
+
+        Batches and directions follow from seed and step. The moments before the plan and the
+        update applied last are left out: the next step replaces them by what the plan holds.
+        """
+        tensors = self._planned()
+        if self.directions is not None:
+            tensors["directions"] = self.directions
+        copies = {name: value.detach().cpu().clone() for name, value in tensors.items()}
+        return self._identity() | {"t": self.t} | settings_state(self.settings) | copies
+
+    def restore(self, state: State) -> None:
+        """Go on, bit for bit, from the `state` of an ensemble built with the same arguments.
+
+        Settings that were assigned to it later come along.
+
+        Raises:
+            ValueError: other lanes, seeds, sizes or dtype, or a damaged state; nothing is changed.
+        """
+        check_same(state, self._identity())
+        t, settings = number_in(state, "t"), settings_in(state)
+        found = {
+            name: tensor_in(state, name, shape=tuple(own.shape), dtype=own.dtype).to(own.device)
+            for name, own in self._planned().items()
+        }
+        directions = None
+        if "directions" in state:
+            shape = (len(self.seeds), None, self.objective.size)  # k may have been assigned since
+            directions = tensor_in(state, "directions", shape=shape, dtype=self.theta.dtype)
+            directions = directions.to(self.theta.device)
+
+        self.t, self.settings, self.directions = t, settings, directions
+        self.batch = None if self.batches is None else self.batches.at(t)
+        self.theta, self.next_theta = found["theta"], found["next_theta"]
+        self._next_moments = found["m"], found["v"]
+        self._dampings = found["dampings"]
+        self.alive, self.diverged_at = found["alive"], found["diverged_at"]
+        self.record = Record(step=t, **{name: found[f"record.{name}"] for name in MEASURED})
+
+    def _identity(self) -> dict[str, int | str]:
+        """Which runs these are; a state of others does not fit."""
+        return {
+            "lanes": ", ".join(f"{lane.key} ({lane.rule}, {lane.damping})" for lane in self.lanes),
+            "seeds": ", ".join(str(seed) for seed in self.seeds),
+            "batch": 0 if self.batches is None else self.batches.size,
+        }
+
+    def _planned(self) -> dict[str, Tensor]:
+        """The tensors of the present state and its plan, but for the directions."""
+        m, v = self._next_moments
+        return {
+            "theta": self.theta,
+            "next_theta": self.next_theta,
+            "m": m,
+            "v": v,
+            "dampings": self._dampings,
+            "alive": self.alive,
+            "diverged_at": self.diverged_at,
+        } | {f"record.{name}": getattr(self.record, name) for name in MEASURED}
 
     def _plan(self, last: Record | None, last_batch: Batch | None = None) -> Record:
         """Observe theta_t, plan the update from it, and freeze the runs that cannot go on."""
@@ -155,7 +225,7 @@ class Ensemble:
         self.alive = moving
         got = self._got(loss, last, last_batch)
         seen = self._observe(loss, gradient, rho, damping, got)
-        return seen if last is None else _held(seen, last, healthy)
+        return seen if last is None else held(seen, last, healthy)
 
     def _measure(self, losses: Tensor) -> tuple[Tensor, Tensor]:
         """rho and damping of all runs, both (L, S)."""
@@ -243,59 +313,9 @@ def _all_finite(rows: Tensor) -> Tensor:
     return (0 * rows).sum(1) == 0
 
 
-def _held(seen: Record, last: Record, healthy: Tensor) -> Record:
-    """The record with a frozen run's last finite values in place of what it reads now."""
-    names = ("loss", "probe_loss", "gradient_norm")
-    held = {n: torch.where(healthy, getattr(seen, n), getattr(last, n)) for n in names}
-    return replace(seen, **held)
-
-
 def _projection(size: int, count: int) -> Tensor:
     """(P, J) fixed directions of about unit length; the coordinates themselves for P <= J."""
     if size <= count:
         return torch.eye(size, dtype=torch.float64)
     generator = torch.Generator().manual_seed(_PROJECTION_SEED)
     return torch.randn(size, count, generator=generator, dtype=torch.float64) / size**0.5
-
-
-def _check_initial(initial: Tensor, seeds: int, size: int) -> None:
-    if tuple(initial.shape) != (seeds, size):
-        raise ValueError(
-            f"initial has shape {tuple(initial.shape)}; give one row of {size} parameters for "
-            f"each of the {seeds} seeds, shape {(seeds, size)}."
-        )
-    if not bool(initial.isfinite().all()):
-        raise ValueError("initial holds a value that is not finite; start from finite weights.")
-
-
-def _check_batches(batches: Batches | None, seeds: tuple[int, ...], objective: Objective) -> None:
-    if objective.batch is None:
-        if batches is not None:
-            raise ValueError("the objective is a function, which has no data; give batches=None.")
-        return
-    if batches is None:
-        raise ValueError("the objective is a network; give the Batches that it trains on.")
-    if batches.seeds != seeds:
-        raise ValueError(
-            f"the batches are those of seeds {list(batches.seeds)} and the runs have seeds "
-            f"{list(seeds)}; give both the same."
-        )
-    for found, expected in zip((batches.inputs, batches.targets), objective.batch, strict=True):
-        if (found.dtype, found.device) != (expected.dtype, expected.device):
-            raise ValueError(
-                f"the batches hold {found.dtype} on {found.device} where the objective's own batch "
-                f"holds {expected.dtype} on {expected.device}; convert the pool to that."
-            )
-
-
-def _is_probe_set(batches: Batches | None, probe_set: Batch | None) -> bool:
-    """Whether every mini-batch is the probe set, so that one evaluation serves both."""
-    if batches is None or probe_set is None:
-        return True  # a function has no data
-    pairs = zip((batches.inputs, batches.targets), probe_set, strict=True)
-    return batches.full and all(pool is own or torch.equal(pool, own) for pool, own in pairs)
-
-
-def _first(batch: Batch | None, shared: bool) -> Batch | None:
-    """The mini-batch of one seed."""
-    return batch if batch is None or shared else (batch[0][0], batch[1][0])

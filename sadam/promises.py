@@ -17,7 +17,7 @@ def loss_jump(losses: ArrayLike) -> float:
     Returns:
         The mean, or nan for fewer than two finite neighbours.
     """
-    changes = np.abs(np.diff(np.asarray(losses, dtype=np.float64)))
+    changes = np.abs(np.diff(_row(losses, "losses")))
     changes = changes[np.isfinite(changes)]
     return float(changes.mean()) if changes.size else float("nan")
 
@@ -33,7 +33,7 @@ def relative_jump(losses: ArrayLike) -> float:
     Returns:
         The share, or nan where there is no jump to state or the mean loss is 0.
     """
-    values = np.asarray(losses, dtype=np.float64)
+    values = _row(losses, "losses")
     finite = np.abs(values[np.isfinite(values)])
     height = finite.mean() if finite.size else 0.0
     return loss_jump(values) / float(height) if height > 0 else float("nan")
@@ -48,7 +48,10 @@ def broken_promises(promised: ArrayLike, got: ArrayLike) -> float | None:
             promised[t] is answered by got[t + 1].
 
     Returns:
-        The share in [0, 1], or None where no step promised a fall.
+        The share in [0, 1] of those whose answer is known, or None where no step promised a fall.
+
+    Raises:
+        ValueError: promised and got of different length, or not of one run.
     """
     promises, answers = _answered(promised, got)
     falls = promises < 0
@@ -64,6 +67,9 @@ def promise_kept(promised: ArrayLike, got: ArrayLike) -> float | None:
 
     Returns:
         The ratio, negative where the loss rose on the whole, or None where nothing was promised.
+
+    Raises:
+        ValueError: as for `broken_promises`.
     """
     promises, answers = _answered(promised, got)
     total = promises.sum()
@@ -74,7 +80,19 @@ def _answered(
     promised: ArrayLike, got: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each promise beside its answer; pairs with a nan are left out."""
-    promises = np.asarray(promised, dtype=np.float64)[:-1]
-    answers = np.asarray(got, dtype=np.float64)[1:]
+    promises, answers = _row(promised, "promised"), _row(got, "got")
+    if len(promises) != len(answers):
+        raise ValueError(
+            f"there are {len(promises)} promised and {len(answers)} got; give both of the same "
+            "steps, as `History` holds them."
+        )
+    promises, answers = promises[:-1], answers[1:]
     whole = np.isfinite(promises) & np.isfinite(answers)
     return promises[whole], answers[whole]
+
+
+def _row(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    row = np.asarray(values, dtype=np.float64)
+    if row.ndim != 1:
+        raise ValueError(f"{name} has shape {row.shape}; give one run at a time, shape (T,).")
+    return row

@@ -1,10 +1,11 @@
 """What is known of all runs at one step, before that step is taken."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
-__all__ = ["Record"]
+__all__ = ["MEASURED", "Record", "held"]
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Record:
     """The present state theta_t of R runs and the update planned from it.
 
     A frozen (diverged) run repeats its last finite loss, probe loss and gradient norm; its update
-    is zero and its lgi, damping, effective_lr and update_cosine are nan.
+    is zero and its lgi, damping, effective_lr, got and update_cosine are nan.
 
     Args:
         step: t, counted from 0.
@@ -23,8 +24,9 @@ class Record:
         damping: (R,) a_t; 1 for a lane without damping.
         effective_lr: (R,) lr * damping.
         got: (R,) change of the mini-batch loss that the step BEFORE brought, on its own batch:
-            f_b(theta_t) - f_b(theta_{t-1}), the answer to the last record's `promised`; nan at
-            the first step.
+            f_b(theta_t) - f_b(theta_{t-1}), so promised[t] is answered by got[t + 1]; nan at the
+            first step. Where all steps see one batch it is this loss minus the last one;
+            otherwise it costs one more forward of all runs.
         promised: (R,) gradient . update, the change of loss that the tangent promises.
         update_norm: (R,) Euclidean norm of the planned update, weight decay included.
         update_cosine: (R,) cosine with the update before; nan at the first step.
@@ -45,3 +47,14 @@ class Record:
     update_cosine: Tensor
     gradient_projection: Tensor
     update_projection: Tensor
+
+
+#: The fields that are tensors: all but the step.
+MEASURED = tuple(field.name for field in fields(Record) if field.name != "step")
+
+
+def held(seen: Record, last: Record, healthy: Tensor) -> Record:
+    """The record with a frozen run's last finite values in place of what it reads now."""
+    names = ("loss", "probe_loss", "gradient_norm")
+    kept = {n: torch.where(healthy, getattr(seen, n), getattr(last, n)) for n in names}
+    return replace(seen, **kept)

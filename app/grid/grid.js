@@ -57,7 +57,7 @@ class Grid {
     this.root.append(this.next);
     parent.append(this.status, this.root);
     this.resize = new ResizeObserver(() => this.redraw());
-    this.resize.observe(this.root);
+    for (const { chart } of Object.values(this.panels)) this.resize.observe(chart);
     this.unbindKeys = bindKeys(this);
     foldSidebar();
   }
@@ -149,9 +149,10 @@ class Grid {
         next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
         table: (part) => this.drawTable(part),
       };
-      for (const name of this.dirty) {
+      // Words first: the table's height decides how tall the charts are.
+      for (const name of [...Object.keys(words), ...PANELS]) {
         const part = this.parts[name];
-        if (!part) continue;
+        if (!part || !this.dirty.has(name)) continue;
         if (name in words) words[name](part);
         else this.drawChart(Plotly, css, name, part);
       }

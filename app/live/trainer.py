@@ -262,7 +262,10 @@ class Trainer:
             self._begin_maps()
 
     def _start(self) -> None:
-        if self._run is None or self._run.step >= self._experiment.steps:
+        if self._run is None:
+            return
+        if self._run.step >= self._experiment.steps or not bool(self._run.ensemble.alive.any()):
+            self._settle()
             return
         with self._lock:
             self._state = "running"
@@ -276,7 +279,8 @@ class Trainer:
         if self._run is None:
             return
         with self._lock:
-            finished = self._run.step >= self._experiment.steps
+            done = self._run.step >= self._experiment.steps
+            finished = done or not bool(self._run.ensemble.alive.any())
             self._state = "finished" if finished else "paused"
             self._ticks.clear()
         self.settled.set()

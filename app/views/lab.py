@@ -32,7 +32,8 @@ def show() -> None:
     _bar(lab, running=state == "running")
     _sidebar(lab)
     if lab.message:
-        st.error(lab.message)
+        # Never as markdown: a link may have put anything into it.
+        st.container(key="message").text(lab.message)
     _live(lab)
 
 

@@ -15,6 +15,7 @@ from app.experiment import (
     ROUNDING,
     SCALES,
     SERIES,
+    SLICE_POINTS,
     STRIPS,
     SURFACES,
     VIEW,
@@ -33,7 +34,7 @@ def numbers(name: str) -> st.SearchStrategy:
     low, high = field.metadata["low"], field.metadata["high"]
     if isinstance(field.default, int):
         if name == "slice_resolution":
-            return st.integers(1, 16).map(lambda n: 8 * n + 1)
+            return st.sampled_from(SLICE_POINTS)
         return st.integers(int(low), int(high))
     return st.floats(low, high)
 

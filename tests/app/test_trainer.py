@@ -81,6 +81,16 @@ def test_pause_stops_and_run_goes_on_from_there(trainers) -> None:
     until(lambda: trainer.view().step > at)
 
 
+def test_run_with_no_step_left_says_finished(trainers) -> None:
+    trainer = trainers(**SMALL)
+    trainer.step()
+    until(lambda: trainer.view().step == 1)
+    trainer.adjust(trainer.view().experiment.change(steps=1))
+    trainer.run()
+    until(lambda: trainer.view().state == "finished")
+    assert trainer.view().step == 1
+
+
 def test_step_takes_exactly_one(trainers) -> None:
     trainer = trainers(**SMALL)
     for expected in (1, 2, 3):

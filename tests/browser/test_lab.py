@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -143,10 +144,32 @@ def test_a_bad_value_is_a_sentence_and_the_run_goes_on(open_page: OpenPage) -> N
     press(page, "Run")
     wait_for_step(page, 5)
     fill(page, "Learning rate", "-1")
-    expect(page.get_by_role("alert")).to_contain_text(
+    expect(page.locator(".st-key-message")).to_contain_text(
         "Learning rate (lr) is -1; expected a number from 1e-06 to 10."
     )
     wait_for_step(page, step(page) + 20)
+
+
+def test_text_from_a_link_shows_as_text(open_page: OpenPage) -> None:
+    attack = "![x](/a.png) [go](https://evil.example) https://evil.example :red[r] $x^2$ *b*"
+    page = open_page("?lr=" + quote(attack))
+    message = page.locator(".st-key-message")
+    expect(message).to_contain_text(attack[:40])
+    assert message.locator("img, a, em, strong, .katex, .stMarkdownColoredText").count() == 0
+
+
+def test_charts_fit_their_panels_from_the_first_paint(open_page: OpenPage) -> None:
+    page = open_page()
+    for panel in ("ahead", "strips", "edge", "damping"):
+        page.wait_for_function(
+            """(name) => {
+              const chart = document.querySelector(`[data-panel="${name}"] .cs-chart`);
+              const drawn = chart.querySelector(".main-svg")?.getBoundingClientRect().height;
+              return Math.abs(drawn - chart.getBoundingClientRect().height) < 1;
+            }""",
+            arg=panel,
+            timeout=10_000,
+        )
 
 
 def test_zoom_survives_ten_refreshes_and_no_frame_is_blank(open_page: OpenPage) -> None:

@@ -11,6 +11,7 @@ from probes.objective import Objective
 from sadam import LANES, Batches, Ensemble, History, Lane, SAdam, Settings
 from sadam.reference import reference_sadam
 from sadam.update import sadam_update_
+from tests.sadam.test_snapshots import saved
 
 SEEDS = (0, 3)
 THREE = [LANES["adamw"], LANES["sadam"], LANES["smaller"]]
@@ -435,6 +436,106 @@ def test_a_start_that_is_not_finite_in_loss_is_frozen_at_once():
     runs.step()
     assert torch.equal(runs.theta.view(3, 2, 2)[0, 0], torch.tensor([0.0, 1.0]).double())
     assert runs.alive.view(3, 2)[:, 1].all()
+
+
+def same(a: object, b: object) -> bool:
+    """Equal to the bit; nan equals nan."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        fits = (a.dtype, a.shape) == (b.dtype, b.shape)
+        return fits and bool(((a == b) | (a.isnan() & b.isnan())).all())
+    return a == b
+
+
+def assert_equal(first: Ensemble, second: Ensemble) -> None:
+    ours, theirs = first.state(), second.state()
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if not same(ours[name], theirs[name])] == []
+    if first.batch is not None:
+        assert all(same(a, b) for a, b in zip(first.batch, second.batch, strict=True))
+
+
+@pytest.mark.parametrize("how", ["torch", "numpy"])
+@pytest.mark.parametrize("size", [16, 60], ids=["mini-batches", "full batch"])
+@pytest.mark.parametrize("steps", [0, 1, 40])
+def test_a_restored_ensemble_goes_on_to_the_bit(how: str, size: int, steps: int):
+    first = ensemble(size=size, dtype=torch.float32)
+    for _ in range(steps):
+        first.step()
+    second = ensemble(size=size, dtype=torch.float32)
+    second.restore(saved(first.state(), how))
+    for _ in range(5):
+        assert_equal(first, second)
+        for each in (first, second):
+            each.step()
+    assert second.record.got.isfinite().all()
+    assert second.record.update_cosine.isfinite().all()
+
+
+def test_a_state_does_not_follow_the_run_it_was_taken_from():
+    runs = ensemble()
+    runs.step()
+    state = runs.state()
+    kept = {n: v.clone() if isinstance(v, Tensor) else v for n, v in state.items()}
+    runs.step()
+    assert all(same(kept[name], state[name]) for name in kept)
+    second = ensemble()
+    second.restore(state)
+    state["theta"].zero_()
+    assert same(second.theta, kept["theta"])
+
+
+def test_frozen_runs_and_assigned_settings_are_part_of_the_state():
+    f = CLIFFS["loss nan"]
+    lanes = [LANES["adamw"], LANES["sadam"]]
+    first = function(f, [[1.55, 2.0], [30.0, 2.0]], lanes)
+    for _ in range(9):
+        first.step()
+    first.settings = Settings(lr=0.2, k_directions=5, sphere="global", betas=(0.8, 0.99))
+    second = function(f, [[1.55, 2.0], [30.0, 2.0]], lanes)
+    second.restore(first.state())
+    assert second.alive.tolist()[:2] == [False, True]
+    assert second.diverged_at.tolist()[0] == 6
+    assert second.settings == first.settings
+    for _ in range(5):
+        assert_equal(first, second)
+        for each in (first, second):
+            each.step()
+    assert second.record.got.isnan().tolist() == first.alive.logical_not().tolist()
+
+
+def test_a_state_of_other_runs_is_refused_and_changes_nothing():
+    first, second = ensemble(), ensemble()
+    for _ in range(3):
+        first.step()
+    state, before = first.state(), second.state()
+    for other, text in [
+        (ensemble(THREE[:2]), r"state is one of lanes adamw .* and this is one of lanes adamw"),
+        (
+            ensemble(seeds=(0, 4)),
+            "state is one of seeds 0, 3 and this is one of seeds 0, 4; restore",
+        ),
+        (ensemble(size=8), "state is one of batch 16 and this is one of batch 8; restore it into"),
+        (ensemble(dtype=torch.float32), r"theta has shape .* torch.float64; expected .*float32"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            other.restore(state)
+    shorter = state | {"theta": state["theta"][:, 1:]}
+    for broken, text in [
+        (shorter, r"the state's theta has shape \(6, 102\) .* expected shape \(6, 103\)"),
+        (state | {"t": -1}, "the state's t is -1; expected a whole number of at least 0: make"),
+        (state | {"settings.lr": -1.0}, "lr is -1.0; give a finite number"),
+        (state | {"m": None}, "the state's m is a NoneType; expected a tensor"),
+        (
+            {n: v for n, v in state.items() if n != "record.got"},
+            "state holds no 'record.got'; give",
+        ),
+        ({n: v for n, v in state.items() if n != "settings.eps"}, "holds no 'settings.eps'; give"),
+        ({}, "the state holds no 'lanes'; give what"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            second.restore(broken)
+    after = second.state()
+    assert all(same(before[name], after[name]) for name in before)
 
 
 def test_refusals_are_sentences():
