@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import wait_until
 from tests.browser.lab import pause, press, step, table, traces, wait_for_step
 
 pytestmark = pytest.mark.browser
@@ -124,7 +125,8 @@ def test_rounding_off_turns_the_stairs_into_a_line(open_page: OpenPage) -> None:
     press(page, "Run")
     wait_for_step(page, 120)
     pause(page)
-    assert max(counted(page)) > 3
+    # Stairs count once they are refined until vertical, which comes after the even points.
+    wait_until(lambda: max(counted(page)) > 3, 20, "the fourth stair")
     page.get_by_role("radio", name="off").or_(page.get_by_role("button", name="off")).click()
     page.wait_for_function("document.querySelector('.cs-step').textContent === '0'")
     press(page, "Run")
