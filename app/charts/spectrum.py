@@ -34,7 +34,7 @@ def lane_spectra(view: View) -> dict[str, Spectrum | None]:
     spectra = {}
     for index, key in enumerate(view.experiment.lanes):
         lane = values[:, index]
-        sound = np.isfinite(lane).all(axis=1)
+        sound = np.isfinite(lane).all(axis=1) & view.trained(index)[rows]
         spectra[key] = spectrum(
             lane[sound], divide_by=damping[sound, index] if series == "update" else None
         )

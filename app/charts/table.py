@@ -38,7 +38,8 @@ def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any
     gradients = view.shown("gradient_projection")[-WINDOW:]
     rows = []
     for index, key in enumerate(view.experiment.lanes):
-        flips = flip_rate(gradients[:, index])
+        recent = view.trained(index)[-RECENT - 1 :]
+        flips = flip_rate(gradients[view.trained(index)[-WINDOW:], index])
         result = spectra[key]
         share = None if result is None else high_frequency_share(result, view.experiment.mark)
         diverged = int(view.diverged_at[index * seeds])
@@ -52,8 +53,8 @@ def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any
                 "cells": [
                     number(float(losses[-1, index])),
                     number(100 * float(accuracy[index]), " %"),
-                    number(loss_jump(losses[:, index])),
-                    number(100 * relative_jump(losses[:, index]), " %"),
+                    number(loss_jump(losses[recent, index])),
+                    number(100 * relative_jump(losses[recent, index]), " %"),
                     _percent(broken_promises(promised[:, index], got[:, index])),
                     _percent(promise_kept(promised[:, index], got[:, index])),
                     number(float(levels[:, index].mean())) if view.weights else "–",

@@ -28,7 +28,8 @@ def sentence(view: View) -> dict[str, Any]:
         return {"parts": [{"text": "Press Run: all optimizers start from the same weights."}]}
     parts: list[dict[str, str]] = [{"text": f"Last {len(losses) - 1} steps: "}]
     for index, key in enumerate(view.experiment.lanes):
-        jump = number(loss_jump(losses[:, index]))
+        recent = view.trained(index)[-RECENT - 1 :]
+        jump = number(loss_jump(losses[recent, index]))
         owner = {"smaller": "AdamW's at a smaller step"}.get(key, f"{LANES[key].title}'s")
         verb = " loss jumped by " if index == 0 else " by "
         parts += [{"text": owner + verb}, {"text": jump, "color": STYLES[key].color}]

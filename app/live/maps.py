@@ -126,4 +126,7 @@ def _paths(run: Run) -> Tensor:
     some = [theta for _, theta in held[::-1][::stride]][::-1]
     if some[0] is not held[0][1]:
         some.insert(0, held[0][1])
-    return torch.stack([torch.tensor(theta) for theta in some]).to(run.objective.theta)
+    paths = torch.stack([torch.tensor(theta) for theta in some]).to(run.objective.theta)
+    # A run that diverged lies so far out that the others would be one dot.
+    alive = run.shown(run.ensemble.alive)
+    return paths[:, alive] if bool(alive.any()) else paths

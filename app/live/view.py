@@ -109,6 +109,11 @@ class View:
         """A column of the shown (first) seed: (T, L) or (T, L, J)."""
         return self.columns[name][:, :: self.experiment.seeds]
 
+    def trained(self, lane: int) -> np.ndarray:
+        """Rows (T,) at which the shown seed of a lane still trained: frozen is not calm."""
+        at = int(self.diverged_at[lane * self.experiment.seeds])
+        return self.steps < at if at >= 0 else np.ones(len(self.steps), bool)
+
     def at(self, step: int) -> View:
         """The same run as it was at `step`, or at the last kept row before it."""
         rows = max(1, int(np.searchsorted(self.steps, step, side="right")))

@@ -127,6 +127,20 @@ def test_a_diverged_lane_is_marked_and_its_last_finite_values_stay(view: View) -
     assert parts["table"]["rows"][1]["cells"][0] != "–"
 
 
+def test_a_lane_frozen_for_long_states_no_calm_figures(view: View) -> None:
+    diverged = view.diverged_at.copy()
+    diverged[2] = 1
+    columns = {name: column.copy() for name, column in view.columns.items()}
+    for name in ("gradient_projection", "update_projection"):
+        columns[name][1:, 2] = 0
+    columns["probe_loss"][1:, 2] = columns["probe_loss"][0, 2]
+    parts = board(replace(view, diverged_at=diverged, columns=columns))
+    cells = parts["table"]["rows"][1]["cells"]
+    assert [cells[n] for n in (2, 3, 7, 8)] == ["–"] * 4
+    assert "sadam" not in parts["spectrum"]["traces"]
+    assert "nan" not in json.dumps(parts)
+
+
 def test_each_series_of_the_spectrum_is_named_and_differs(view: View) -> None:
     drawn = {}
     for series in ("gradient", "update", "update-applied"):
