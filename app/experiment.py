@@ -188,11 +188,11 @@ def _checked_number(item: Any, value: Any) -> float | int:
     low, high, label = item.metadata["low"], item.metadata["high"], item.metadata["label"]
     whole = isinstance(item.default, int)
     kind = "a whole number" if whole else "a number"
-    found = f"{value:g}" if isinstance(value, int | float) else ascii(value)[:60]
+    found = f"{value:g}" if isinstance(value, float) else ascii(value)[:60]
     sentence = f"{label} ({item.name}) is {found}; expected {kind} from {low:g} to {high:g}."
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ExperimentError(sentence) from None
     # A comparison with nan is false, so nan is refused here as well.
     if isinstance(value, bool) or not low <= number <= high or (whole and number % 1):
@@ -232,8 +232,8 @@ def _checked_extent(extent: Any) -> tuple[float, ...]:
 
 def _checked_lanes(lanes: Any) -> tuple[str, ...]:
     """The lanes in the order of `LANES`, each one known, none twice, with what they need."""
-    names = (lanes,) if isinstance(lanes, str) else tuple(lanes)
-    unknown = [name for name in names if name not in LANES]
+    names = tuple(lanes) if isinstance(lanes, tuple | list) else (lanes,)
+    unknown = [name for name in names if not (isinstance(name, str) and name in LANES)]
     if unknown or not names:
         found = ", ".join(ascii(name)[:60] for name in unknown) or "none"
         raise ExperimentError(

@@ -178,7 +178,7 @@ _ALL = (
     Scenario(
         key="digits-gelu",
         name="Digits, MLP with GELU, no batch noise",
-        about="A smooth loss, where every instrument should read calm.",
+        about="A smooth loss without kinks or stairs, to compare every instrument with.",
         network=replace(_MLP, activation="gelu"),
         data="digits",
         batch=512,

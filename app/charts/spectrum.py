@@ -98,13 +98,18 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
             }
         ],
     )
-    note = f"8 fixed projections, last {WINDOW} steps; drag the mark at {mark:g}. "
+    rows = view.shown("gradient_projection")[-WINDOW:]
+    who = "the surrogate's, " if view.weights and view.experiment.series == "gradient" else ""
+    note = (
+        f"{who}{rows.shape[-1]} fixed projections, last {len(rows)} steps; drag the mark at "
+        f"{mark:g}. "
+    )
     if not traces:
         note += "Needs 16 steps."
     elif view.experiment.series == "update-applied":
         note += "A random damping alone raises this share."
     else:
-        note += "Batch noise raises the share as rounding does."
+        note += "Batch noise, where there is any, raises the share as rounding does."
     return {
         "title": f"Spectrum of the {TITLES[view.experiment.series]}",
         "note": note,

@@ -73,9 +73,19 @@ def test_a_number_out_of_range_is_answered_with_field_value_and_range(name: str)
         with pytest.raises(ExperimentError) as caught:
             Experiment(**{name: value})
         text = str(caught.value)
-        shown = f"{value:g}" if isinstance(value, int | float) else ascii(value)
+        shown = f"{value:g}" if isinstance(value, float) else ascii(value)
         assert f"({name}) is {shown}; expected" in text
         assert f"from {low:g} to {high:g}." in text
+
+
+def test_values_from_python_of_the_wrong_kind_are_sentences_too() -> None:
+    with pytest.raises(
+        ExperimentError, match=r"\(k\) is 1000+; expected a whole number from 1 to 64"
+    ):
+        Experiment(k=10**400)
+    for lanes in (5, None, [["x"]]):
+        with pytest.raises(ExperimentError, match=r"\(lanes\) has .*; expected at least one of"):
+            Experiment(lanes=lanes)  # type: ignore[arg-type]
 
 
 def test_a_fraction_is_no_whole_number() -> None:
