@@ -18,6 +18,8 @@ def main() -> None:
 
     from app.main import app
 
+    print(f"Chatterscope is at http://localhost:{options.port}; Ctrl-C ends it.", flush=True)
+
     app.run(
         config={"server.port": options.port, "server.headless": options.no_browser},
     )

@@ -12,8 +12,8 @@ from app.live.view import Maps, View
 from sadam.lanes import LANES
 
 MAP_NOTES = {
-    "lgi": "Bright is not rough. All cells share one draw of k directions, so on a smooth slope "
-    "the level is that draw's; over many draws it averages 1.",
+    "lgi": "Bright is not rough: all cells share one draw of directions, and on a slope the "
+    "level is that draw's.",
     "asymmetry": "Do forward and backward changes fail to cancel? 0 on a smooth slope, "
     "1 at a smooth minimum too.",
     "variance": "Grows with the slope's square: a steep smooth place is bright as well.",

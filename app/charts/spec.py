@@ -150,6 +150,29 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
     } | more
 
 
+def log_ticks(values: np.ndarray) -> dict[str, Any]:
+    """At most about five ticks of a logarithmic axis, whatever its span.
+
+    Args:
+        values: what is drawn, any shape; positive.
+
+    Returns:
+        Decades on a wide axis, 1, 2 and 5 of each on a middling one, the ends on a narrow one;
+        and room around values that are all alike.
+    """
+    low, high = (float(v) for v in np.log10([values.min(), values.max()]))
+    if high - low < 0.3:
+        room = {"range": [low - 0.2, high + 0.2]} if high - low < 0.05 else {}
+        ends = sorted({10**low, 10**high}) if high - low >= 0.05 else [10 ** ((low + high) / 2)]
+        return {"tickvals": ends, "ticktext": [number(end) for end in ends]} | room
+    first, last = int(np.floor(low)), int(np.ceil(high))
+    if high - low > 1.5:
+        places = [10.0**n for n in range(first, last + 1, max(1, -(-(last - first) // 4)))]
+    else:
+        places = [float(f"{d}e{n}") for n in range(first, last + 1) for d in (1, 2, 5)]
+    return {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
+
+
 def layout(revision: str, margin: tuple[int, int, int, int], **more: Any) -> dict[str, Any]:
     """The one look of a chart.
 

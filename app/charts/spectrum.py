@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from app.charts.spec import STYLES, Chart, axis, label, layout, line, number, typed
+from app.charts.spec import STYLES, Chart, axis, label, layout, line, log_ticks, number, typed
 from app.experiment import SERIES
 from app.live.view import View
 from probes.oscillation import Spectrum, high_frequency_share, spectrum
@@ -39,6 +41,11 @@ def lane_spectra(view: View) -> dict[str, Spectrum | None]:
             lane[sound], divide_by=damping[sound, index] if series == "update" else None
         )
     return spectra
+
+
+def _power_ticks(spectra: dict[str, Spectrum | None]) -> dict[str, Any]:
+    drawn = [result.density for result in spectra.values() if result is not None]
+    return log_ticks(np.concatenate(drawn)) if drawn else {"range": [-1, 1], "nticks": 3}
 
 
 def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
@@ -84,7 +91,7 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
         f"{view.experiment.scenario}:{view.experiment.series}",
         (46, 8, 6 + 15 * len(spectra), 34),
         xaxis=axis("cycles a step", range=[0, 0.5], dtick=0.1),
-        yaxis=axis("power, running RMS = 1", type="log", dtick=1),
+        yaxis=axis("power (RMS 1)", type="log", **_power_ticks(spectra)),
         annotations=annotations,
         shapes=[
             {
@@ -109,7 +116,7 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
     elif view.experiment.series == "update-applied":
         note += "A random damping alone raises this share."
     else:
-        note += "Batch noise, where there is any, raises the share as rounding does."
+        note += "Batch noise raises it as rounding does."
     return {
         "title": f"Spectrum of the {TITLES[view.experiment.series]}",
         "note": note,

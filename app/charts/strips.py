@@ -13,6 +13,7 @@ from app.charts.spec import (
     label,
     layout,
     line,
+    log_ticks,
     revision,
     rolling_mean,
     stack,
@@ -51,8 +52,8 @@ def strips_chart(view: View) -> Chart:
     drawn = np.concatenate(list(values.values()))
     drawn = drawn[np.isfinite(drawn)]
     log = quantity in ("loss", "jump") and drawn.size > 0 and float(drawn.min()) > 0
-    domains = stack(len(lanes))
-    chart_layout = layout(f"{revision(view)}:{quantity}", (46, 10, 4, 22), annotations=[])
+    domains = stack(len(lanes), gap=0.14)
+    chart_layout = layout(f"{revision(view)}:{quantity}", (46, 10, 16, 22), annotations=[])
     bottom = "y" if len(lanes) == 1 else f"y{len(lanes)}"
     chart_layout["xaxis"] = axis(anchor=bottom, **step_axis(view))
     traces: dict[str, Any] = {}
@@ -62,7 +63,7 @@ def strips_chart(view: View) -> Chart:
             domain=domains[index],
             anchor="x",
             type="log" if log else "linear",
-            **_ticks(drawn, log),
+            **(log_ticks(drawn) if log else {"nticks": 4}),
             **({"matches": "y"} if index else {}),
         )
         x, y = thinned(view.steps, values[key])
@@ -78,6 +79,7 @@ def strips_chart(view: View) -> Chart:
                 x=0.99,
                 xanchor="right",
                 y=domains[index][1],
+                yanchor="bottom",
             )
         )
     return {
@@ -117,16 +119,6 @@ def strip(view: View, quantity: str, lane: int) -> np.ndarray:
     return np.divide(
         rolling_mean(got, WINDOW), total, out=np.full(len(got), np.nan), where=total != 0
     )
-
-
-def _ticks(finite: np.ndarray, log: bool) -> dict[str, Any]:
-    """Few ticks: decades on a wide logarithmic axis, 1, 2 and 5 of each on a narrow one."""
-    if not log:
-        return {"nticks": 4}
-    low, high = np.log10([finite.min(), finite.max()])
-    digits = (1,) if high - low > 1.5 else (1, 2, 5)
-    decades = range(int(np.floor(low)) - 1, int(np.ceil(high)) + 2)
-    return {"tickvals": [float(f"{digit}e{decade}") for decade in decades for digit in digits]}
 
 
 def _note(view: View) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -16,6 +18,19 @@ from sadam.lanes import LANES
 from sadam.settings import Settings
 from sadam.snapshots import Snapshots
 
+#: Columns of the history that the page draws.
+COLUMNS = (
+    "probe_loss",
+    "lgi",
+    "damping",
+    "effective_lr",
+    "promised",
+    "got",
+    "accuracy",
+    "levels_changed",
+    "gradient_projection",
+    "update_projection",
+)
 #: Samples of the probe set that an instability map uses.
 MAP_SAMPLES = 256
 
@@ -110,6 +125,23 @@ class Run:
         self.plane = plane
         self.places = {
             step: _places(plane, torch.tensor(theta)) for step, theta in self.snapshots.items()
+        }
+
+    def known(self) -> dict[str, Any]:
+        """What a `View` shows of this run, copied where it goes on changing."""
+        places, lanes = self.places, len(self.experiment.lanes)
+        return {
+            "step": self.step,
+            "last": self.step,
+            "steps": self.history.steps,
+            "columns": {name: self.history.column(name) for name in COLUMNS},
+            "diverged_at": self.diverged_at,
+            "place_steps": np.fromiter(places, int, len(places)),
+            "places": np.array(list(places.values())).reshape(len(places), lanes, 2),
+            "codes": dict(self.codes),
+            "kinks": dict(self.kinks),
+            "samples": 0 if self.problem.probe is None else len(self.problem.probe[1]),
+            "weights": self.problem.quantized,
         }
 
     def shown(self, values: Tensor) -> Tensor:

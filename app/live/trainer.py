@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from app.experiment import Experiment
 from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
+from app.live.rate import Rate
 from app.live.view import Ahead, Maps, State, View
 
 if TYPE_CHECKING:
@@ -26,21 +25,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("chatterscope")
 
-#: Columns of the history that the page draws.
-COLUMNS = (
-    "probe_loss",
-    "lgi",
-    "damping",
-    "effective_lr",
-    "promised",
-    "got",
-    "accuracy",
-    "levels_changed",
-    "gradient_projection",
-    "update_projection",
-)
-#: Seconds over which steps a second are counted.
-RATE_WINDOW = 1.0
 #: Seconds between two computations of the loss ahead while training, and times of its own duration.
 AHEAD_EVERY, AHEAD_SHARE = 2.0, 3.0
 
@@ -94,7 +78,7 @@ class Trainer:
         self._jobs = Jobs(self._publish, self._refuse)
         self._jobs_turn = False
         self._next_ahead = self._ahead_begun = 0.0
-        self._ticks: deque[tuple[float, int]] = deque()
+        self._rate = Rate()
         self._command(lambda: self._begin(experiment))
         self._thread = threading.Thread(target=self._work, name=f"trainer {name}", daemon=True)
         _open.add(self)
@@ -165,24 +149,7 @@ class Trainer:
             )
             if run is None:
                 return base
-            places = run.places
-            return replace(
-                base,
-                rate=self._rate(),
-                step=run.step,
-                last=run.step,
-                steps=run.history.steps,
-                columns={name: run.history.column(name) for name in COLUMNS},
-                diverged_at=run.diverged_at,
-                place_steps=np.fromiter(places, int, len(places)),
-                places=np.array(list(places.values())).reshape(
-                    len(places), len(self._experiment.lanes), 2
-                ),
-                codes=dict(run.codes),
-                kinks=dict(run.kinks),
-                samples=0 if run.problem.probe is None else len(run.problem.probe[1]),
-                weights=run.problem.quantized,
-            )
+            return replace(base, rate=self._rate.read(), **run.known())
 
     # -- the thread --------------------------------------------------------------------------
 
@@ -232,7 +199,7 @@ class Trainer:
         now = time.perf_counter()
         with self._lock:
             self._run.record()
-            self._ticks.append((now, self._run.step))
+            self._rate.tick(self._run.step)
         if maps_are_due(self._run.step):
             self._begin_maps()
         if self._run.step >= self._experiment.steps or not bool(self._run.ensemble.alive.any()):
@@ -247,7 +214,7 @@ class Trainer:
             self._state, self._message, self._run = "preparing", "", None
             self._maps = self._ahead = None
             self._experiment = experiment
-            self._ticks.clear()
+            self._rate.clear()
         from app.live.warmup import warm_up
 
         warm_up()
@@ -269,7 +236,7 @@ class Trainer:
             return
         with self._lock:
             self._state = "running"
-            self._ticks.clear()
+            self._rate.clear()
         self.settled.clear()
         self._running = True
 
@@ -282,7 +249,7 @@ class Trainer:
             done = self._run.step >= self._experiment.steps
             finished = done or not bool(self._run.ensemble.alive.any())
             self._state = "finished" if finished else "paused"
-            self._ticks.clear()
+            self._rate.clear()
         self.settled.set()
         log.info("%s: paused at step %d", self.name, self._run.step)
         if self._looking is None:
@@ -368,13 +335,3 @@ class Trainer:
         self.settled.set()
         with self._lock:
             self._state, self._message = "failed", f"The run stopped: {error}"
-
-    def _rate(self) -> float:
-        """Steps a second over the last second."""
-        now = time.perf_counter()
-        while self._ticks and self._ticks[0][0] < now - RATE_WINDOW:
-            self._ticks.popleft()
-        if len(self._ticks) < 2:
-            return 0.0
-        (first, a), (last, b) = self._ticks[0], self._ticks[-1]
-        return (b - a) / (last - first) if last > first else 0.0

@@ -15,7 +15,6 @@ from app.experiment import Experiment
 from app.live.ahead import compute_ahead
 from app.live.maps import compute_maps
 from app.live.run import Run
-from app.live.trainer import COLUMNS
 from app.live.view import View
 
 
@@ -32,22 +31,7 @@ def view_of(run: Run, experiment: Experiment) -> View:
     *_, maps = compute_maps(experiment, run, run.step)
     *_, ahead = compute_ahead(run, run.step)
     run.place(maps.plane)
-    return View(
-        experiment,
-        "paused",
-        step=run.step,
-        last=run.step,
-        steps=run.history.steps,
-        columns={name: run.history.column(name) for name in COLUMNS},
-        diverged_at=run.diverged_at,
-        place_steps=np.array(list(run.places)),
-        places=np.array(list(run.places.values())),
-        codes=dict(run.codes),
-        maps=maps,
-        ahead=ahead,
-        weights=run.problem.quantized,
-        samples=len(run.problem.probe[1]),
-    )
+    return View(experiment, "paused", maps=maps, ahead=ahead, **run.known())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.charts.spec import STYLES, decimate, number, rolling_mean, typed, typed_steps
+from app.charts.spec import STYLES, decimate, log_ticks, number, rolling_mean, typed, typed_steps
 from sadam.lanes import LANES
 
 
@@ -78,3 +78,12 @@ def test_every_lane_has_a_look_of_its_own() -> None:
     looks = [(s.color, s.symbol, s.glyph) for s in STYLES.values()]
     for column in zip(*looks, strict=True):
         assert len(set(column)) == len(looks)
+
+
+@pytest.mark.parametrize("low", [1e-9, 0.03, 1.0, 700.0])
+@pytest.mark.parametrize("span", [0.0, 0.02, 0.2, 0.9, 1.4, 3.0, 9.0])
+def test_a_logarithmic_axis_has_one_to_seven_ticks_near_its_values(low: float, span: float) -> None:
+    ticks = log_ticks(np.array([low, low * 10**span]))["tickvals"]
+    shown = [t for t in ticks if low * 0.49 <= t <= low * 10**span * 2.1]
+    assert 1 <= len(shown) <= 7
+    assert (np.diff(ticks) > 0).all()
