@@ -39,7 +39,7 @@ def ahead_chart(view: View) -> Chart:
             domain=[left, min(1.0, left + width)], range=[-2, 3], dtick=1, anchor=f"y{suffix}"
         )
         chart_layout[f"yaxis{suffix}"] = axis(
-            "change of loss" if index == 0 else "", anchor=f"x{suffix}", nticks=4, **scale
+            "change of loss" if index == 0 else "", anchor=f"x{suffix}", nticks=7, **scale
         )
         text = LANES[key].title
         result = ahead.lines.get(key) if ahead else None

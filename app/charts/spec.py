@@ -157,7 +157,7 @@ def log_ticks(values: np.ndarray) -> dict[str, Any]:
         values: what is drawn, any shape; positive.
 
     Returns:
-        Decades on a wide axis, 1, 2 and 5 of each on a middling one, the ends on a narrow one;
+        Decades on a wide axis, 1 and 3 of each on a middling one, the ends on a narrow one;
         and room around values that are all alike.
     """
     low, high = (float(v) for v in np.log10([values.min(), values.max()]))
@@ -169,7 +169,7 @@ def log_ticks(values: np.ndarray) -> dict[str, Any]:
     if high - low > 1.5:
         places = [10.0**n for n in range(first, last + 1, max(1, -(-(last - first) // 4)))]
     else:
-        places = [float(f"{d}e{n}") for n in range(first, last + 1) for d in (1, 2, 5)]
+        places = [float(f"{d}e{n}") for n in range(first, last + 1) for d in (1, 3)]
     return {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
 
 

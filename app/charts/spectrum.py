@@ -45,7 +45,7 @@ def lane_spectra(view: View) -> dict[str, Spectrum | None]:
 
 def _power_ticks(spectra: dict[str, Spectrum | None]) -> dict[str, Any]:
     drawn = [result.density for result in spectra.values() if result is not None]
-    return log_ticks(np.concatenate(drawn)) if drawn else {"range": [-1, 1], "nticks": 3}
+    return log_ticks(np.concatenate(drawn)) if drawn else log_ticks(np.array([0.1, 10.0]))
 
 
 def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:

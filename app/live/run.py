@@ -127,6 +127,14 @@ class Run:
             step: _places(plane, torch.tensor(theta)) for step, theta in self.snapshots.items()
         }
 
+    def left_the_plane(self) -> bool:
+        """Whether some lane of the shown seed now lies outside of the plane's extent."""
+        if self.plane is None or self.step not in self.places:
+            return False
+        a0, a1, b0, b1 = self.plane.extent
+        a, b = self.places[self.step].T
+        return bool(((a < a0) | (a > a1) | (b < b0) | (b > b1)).any())
+
     def known(self) -> dict[str, Any]:
         """What a `View` shows of this run, copied where it goes on changing."""
         places, lanes = self.places, len(self.experiment.lanes)

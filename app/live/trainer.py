@@ -254,6 +254,15 @@ class Trainer:
         log.info("%s: paused at step %d", self.name, self._run.step)
         if self._looking is None:
             self._begin_ahead()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Standing still with a path that has left the plane: choose one that holds it."""
+        if self._run is None or self._maps is None or self._running or "maps" in self._jobs:
+            return
+        older = self._maps.step < self._run.step
+        if older and not self._experiment.extent and self._run.left_the_plane():
+            self._begin_maps()
 
     def _single(self) -> None:
         if self._run is not None and self._run.step < self._experiment.steps:
@@ -321,6 +330,8 @@ class Trainer:
             self._maps = result
             if result.plane is not self._run.plane:
                 self._run.place(result.plane)
+        if not result.working:
+            self._command(self._follow)  # once this job has ended
 
     def _refuse(self, job: str, error: Exception) -> None:
         with self._lock:

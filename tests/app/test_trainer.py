@@ -161,6 +161,16 @@ def _refuse(*_: object) -> None:
     raise ValueError("no plane today")
 
 
+def test_standing_still_off_the_plane_chooses_one_that_holds_the_present(trainers) -> None:
+    trainer = trainers(scenario="moons", steps=150, slice_resolution=9, map_resolution=5)
+    finished(trainer)
+    until(lambda: trainer.view().maps is not None and trainer.view().maps.step == 150)
+    view = trainer.view()
+    a0, a1, b0, b1 = view.maps.plane.extent
+    a, b = view.places[-1].T
+    assert ((a >= a0) & (a <= a1) & (b >= b0) & (b <= b1)).all()
+
+
 def test_maps_are_due_at_doubling_steps() -> None:
     assert [t for t in range(1000) if maps_are_due(t)] == [100, 200, 400, 800]
 

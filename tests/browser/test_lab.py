@@ -252,6 +252,9 @@ def test_both_sizes_and_themes_fit(open_page: OpenPage, size: tuple[int, int], s
     press(page, "Run")
     wait_for_step(page, 160)
     pause(page)
+    # AdamW has left the plane of step 100: a new one is chosen that holds the present places.
+    note = page.locator('[data-panel="slice"] .cs-note')
+    expect(note).to_contain_text(f"step {step(page)}:", timeout=60_000)
     wait_for_maps(page)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, "no horizontal scroll bar"
