@@ -16,12 +16,12 @@ from app.charts.words import scrubber, sentence, try_next
 from app.live.view import View
 
 
-def line_parts(view: View, *, live: bool) -> dict[str, dict[str, Any]]:
+def line_parts(view: View, asked: int | None = None) -> dict[str, dict[str, Any]]:
     """Words, table and the charts made of lines, by the name of their place in the grid.
 
     Args:
         view: a run that has begun, at the step to show.
-        live: whether that is the last step.
+        asked: the step that a person looks back at; None follows the last one.
     """
     spectra = lane_spectra(view)
     charts = {
@@ -30,7 +30,7 @@ def line_parts(view: View, *, live: bool) -> dict[str, dict[str, Any]]:
         "spectrum": spectrum_chart(view, spectra),
     }
     words = {
-        "scrubber": scrubber(view, live),
+        "scrubber": scrubber(view, asked),
         "sentence": sentence(view),
         "next": {"text": try_next(view)},
         "table": lane_table(view, spectra),

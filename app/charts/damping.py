@@ -56,7 +56,7 @@ def damping_strips(view: View) -> Chart:
             series = values[:, lane]
             if not np.isfinite(series).any():
                 continue  # a lane that does not probe has no LGI
-            name, color = LANES[key].title, STYLES[key].color
+            name, color, dash = LANES[key].title, STYLES[key].color, STYLES[key].dash
             if not _constant(series):
                 x, y = thinned(view.steps, series, THIN_POINTS)
                 traces[f"{column}:{key}:thin"] = line(
@@ -65,7 +65,14 @@ def damping_strips(view: View) -> Chart:
             mean = rolling_mean(series, MEAN_WIDTH)
             x, y = thinned(view.steps, mean, 0 if _constant(mean) else MEAN_POINTS)
             traces[f"{column}:{key}:mean"] = line(
-                name, x, y, color, width=2.2, yaxis=y_name, hovertemplate="%{x}: %{y:.3g}"
+                name,
+                x,
+                y,
+                color,
+                width=2.2,
+                dash=dash,
+                yaxis=y_name,
+                hovertemplate="%{x}: %{y:.3g}",
             )
     return {
         "title": "Damping",

@@ -9,6 +9,8 @@ import numpy as np
 from app.charts.spec import STYLES, Chart, axis, layout, number, typed
 from app.experiment import MEASURES, PLANES, SURFACES
 from app.live.view import Maps, View
+from probes.instability import InstabilityMap
+from probes.slices import Slice
 from sadam.lanes import LANES
 
 MAP_NOTES = {
@@ -156,9 +158,10 @@ def slice_chart(view: View) -> Chart:
             if log
             else _colorbar("loss"),
         }
+    stopped = _stopped(maps, maps.slice)
     return {
         "title": "Loss slice",
-        "note": f"{_plane_note(maps)} A smooth arc is not calm.",
+        "note": f"{stopped}{_plane_note(maps)} A smooth arc is not calm.",
         "traces": traces if surface else traces | _paths(view),
         "layout": _scene(maps) if surface else _axes(maps, view),
         "progress": _progress(maps, "loss slice"),
@@ -204,13 +207,20 @@ def map_chart(view: View) -> Chart:
         probes = f"k {maps.map.k}, σ {maps.map.sigma:g}, mean {mean}. "
     return {
         "title": title,
-        "note": f"{probes}{MAP_NOTES[measure]}",
+        "note": f"{_stopped(maps, maps.map)}{probes}{MAP_NOTES[measure]}",
         "traces": traces | _paths(view),
         "layout": _axes(maps, view),
         "progress": _progress(maps, "instability map"),
         "extent": True,
         "choices": [{"field": "measure", "value": measure, "options": MEASURES}],
     }
+
+
+def _stopped(maps: Maps, part: Slice | InstabilityMap | None) -> str:
+    """Says that a view was cancelled before it was complete."""
+    if maps.working or (part is not None and part.done >= 1):
+        return ""
+    return "Cancelled before it began. " if part is None else f"Cancelled at {part.done:.0%}. "
 
 
 def _plane_note(maps: Maps) -> str:

@@ -38,11 +38,19 @@ class Style:
     glyph: str
 
 
-# Okabe and Ito's colours, told apart without colour by dash and marker as well.
+# Okabe and Ito's colours, darkened or lightened until they read as text; the lanes beyond eight
+# take shades of them. All are told apart without colour by dash and marker as well.
 STYLES = {
     "adamw": Style("var(--lane-adamw)", "solid", "circle", "●"),
     "sadam": Style("var(--lane-sadam)", "solid", "square", "■"),
     "smaller": Style("var(--lane-smaller)", "dash", "triangle-up", "▲"),
+    "swapped": Style("var(--lane-swapped)", "dot", "star", "★"),
+    "random-law": Style("var(--lane-random-law)", "dashdot", "hexagon", "⬢"),
+    "asymmetry": Style("var(--lane-asymmetry)", "longdash", "pentagon", "⬟"),
+    "cosine": Style("var(--lane-cosine)", "longdash", "diamond", "◆"),
+    "prox": Style("var(--lane-prox)", "dash", "triangle-down", "▼"),
+    "rmsprop": Style("var(--lane-rmsprop)", "dot", "cross", "✚"),
+    "sgd": Style("var(--lane-sgd)", "dashdot", "x", "✖"),
 }
 
 

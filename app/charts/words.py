@@ -61,11 +61,21 @@ def try_next(view: View) -> str:
     return "Raise the batch: do the promises hold without batch noise?"
 
 
-def scrubber(view: View, live: bool) -> dict[str, Any]:
+def scrubber(view: View, asked: int | None) -> dict[str, Any]:
     """What the time machine needs to know.
 
     Args:
-        view: the run as it is shown.
-        live: whether the last step is followed.
+        view: the run as it is shown, at the last kept row up to the step that was asked for.
+        asked: that step; None follows the last one.
     """
-    return {"last": view.last, "at": view.step, "live": live}
+    if asked is None:
+        return {
+            "last": view.last,
+            "at": view.step,
+            "live": True,
+            "text": f"Live: step {view.last:,}",
+        }
+    text = f"View: step {view.step:,} of {view.last:,}"
+    if view.step != asked:
+        text += f", the last kept up to {asked:,}"
+    return {"last": view.last, "at": asked, "live": False, "text": text}

@@ -160,12 +160,17 @@ class Grid {
     });
   }
 
-  drawStatus({ step, rate, message }) {
+  drawStatus({ step, rate, done, message }) {
     this.status.replaceChildren(
       element("span", "", "Step "),
       element("b", "cs-step", String(step)),
       element("span", "cs-rate", rate),
     );
+    if (done !== null && done !== undefined) {
+      const bar = Object.assign(element("progress", ""), { max: 1, value: done });
+      bar.setAttribute("aria-label", "First run");
+      this.status.append(bar);
+    }
     if (message) this.status.append(element("span", "cs-failed", message));
   }
 

@@ -43,7 +43,7 @@ export class Scrubber {
     );
   }
 
-  draw({ last, at, live }) {
+  draw({ last, at, live, text }) {
     this.last = last;
     this.waiting = false;
     this.slider.max = last;
@@ -53,7 +53,7 @@ export class Scrubber {
       this.live = live;
       if (document.activeElement !== this.slider || live) this.slider.value = live ? last : at;
     }
-    this.text.textContent = live ? `Live: step ${last}` : `View: step ${at} of ${last}`;
+    this.text.textContent = text;
     this.goLive.disabled = live;
   }
 

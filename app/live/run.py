@@ -109,16 +109,44 @@ class Run:
         self.history.append(self.ensemble.record, **self._measured)
         theta = self.shown(self.ensemble.theta)
         self.snapshots.append(step, theta)
-        if self.problem.quantized:
-            self.codes[step] = self.shown(self._levels).numpy()
-        elif self.problem.function is not None and self.problem.function.kink is not None:
-            self.kinks[step] = self.problem.function.kink(theta).cpu().numpy()
+        self._know(step, theta, self.shown(self._levels))
         if self.plane is not None:
             self.places[step] = _places(self.plane, theta)
         kept = set(self.snapshots.steps)
         for known in (self.codes, self.kinks, self.places):
             for gone in known.keys() - kept:
                 del known[gone]
+
+    def state(self) -> dict[str, Any]:
+        """All that the run needs to go on bit for bit, as tensors, numbers and text."""
+        parts = {"ensemble": self.ensemble, "history": self.history, "snapshots": self.snapshots}
+        return {name: part.state() for name, part in parts.items()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put this run where the run of the same experiment was whose `state` this is.
+
+        Raises:
+            ValueError: it is another experiment's, or damaged; nothing is changed.
+        """
+        history, snapshots = History(), Snapshots()
+        history.restore(state["history"])
+        snapshots.restore(state["snapshots"])
+        self.ensemble.restore(state["ensemble"])
+        self.history, self.snapshots = history, snapshots
+        self.step = self.ensemble.t
+        self.diverged_at = self.ensemble.diverged_at.cpu().numpy()
+        self._levels = self._codes()
+        self.codes, self.kinks = {}, {}
+        for step, theta in snapshots.items():
+            held = torch.tensor(theta).to(self.objective.theta)
+            self._know(step, held, self.problem.codes(held).cpu())
+
+    def _know(self, step: int, theta: Tensor, levels: Tensor) -> None:
+        """Note what a view reads off the parameters (L, P) and levels (L, W) of a step."""
+        if self.problem.quantized:
+            self.codes[step] = levels.numpy()
+        elif self.problem.function is not None and self.problem.function.kink is not None:
+            self.kinks[step] = self.problem.function.kink(theta).cpu().numpy()
 
     def place(self, plane: Plane) -> None:
         """Put the paths onto another plane."""

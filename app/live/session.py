@@ -28,12 +28,13 @@ class Lab:
     Args:
         experiment: what is trained first.
         message: one sentence to show, e.g. what was wrong with the link.
+        opening: show the first run of the default instead of an empty page.
     """
 
-    def __init__(self, experiment: Experiment, message: str = "") -> None:
+    def __init__(self, experiment: Experiment, message: str = "", *, opening: bool = False) -> None:
         self.experiment = experiment
         self.message = message
-        self.trainer = Trainer(experiment, name=f"session {next(_numbers)}")
+        self.trainer = Trainer(experiment, name=f"session {next(_numbers)}", opening=opening)
         self.delta = Delta()
         #: The past step that is looked at, None for the present.
         self.at: int | None = None
@@ -58,8 +59,19 @@ class Lab:
         else:
             self.trainer.adjust(changed)
 
+    def run(self) -> None:
+        """Train on."""
+        self.message = ""
+        self.trainer.run()
+
+    def step(self) -> None:
+        """Take one step."""
+        self.message = ""
+        self.trainer.step()
+
     def pause(self) -> None:
         """Stop, and wait for the step in progress, so that the page shows the last one at once."""
+        self.message = ""
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
 
@@ -80,7 +92,7 @@ class Lab:
 
     def reset(self) -> None:
         """Back to the same initial weights."""
-        self.at = None
+        self.at, self.message = None, ""
         self.trainer.restart(self.experiment)
 
     def new_seed(self) -> None:
@@ -95,7 +107,8 @@ def current_lab() -> Lab:
             experiment, message = Experiment.from_query(st.query_params), ""
         except ExperimentError as error:
             experiment, message = Experiment(), f"{error} The default experiment is shown instead."
-        st.session_state.lab = Lab(experiment, message)
+        # A bare address is a first visit; one that names anything shows just that.
+        st.session_state.lab = Lab(experiment, message, opening=not st.query_params)
     lab = st.session_state.lab
     _pause_on_disconnect(lab.trainer)
     return lab

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
 import threading
 import time
-import weakref
-from collections import deque
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,28 +12,17 @@ from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
 from app.live.rate import Rate
 from app.live.view import Ahead, Maps, State, View
+from app.live.worker import Worker, log
 
 if TYPE_CHECKING:
     from app.live.run import Run
 
 # Whatever imports torch is imported by the thread itself: the page is drawn before that is done.
 
-log = logging.getLogger("chatterscope")
-
 #: Seconds between two computations of the loss ahead while training, and times of its own duration.
 AHEAD_EVERY, AHEAD_SHARE = 2.0, 3.0
-
-_open: weakref.WeakSet[Trainer] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """A thread that is inside torch when the interpreter ends would abort the process."""
-    trainers = list(_open)
-    for trainer in trainers:
-        trainer.close()
-    for trainer in trainers:
-        trainer.join(10)
+#: Fields whose change makes the maps on the present plane out of date.
+MAP_FIELDS = ("extent", "slice_resolution", "map_resolution", "map_k", "map_sigma")
 
 
 def maps_are_due(step: int) -> bool:
@@ -46,7 +30,7 @@ def maps_are_due(step: int) -> bool:
     return step >= 100 and step % 100 == 0 and (step // 100).bit_count() == 1
 
 
-class Trainer:
+class Trainer(Worker):
     """Trains one session's experiment in a thread of its own.
 
     All commands return at once; the thread takes them between two steps, so the run itself is
@@ -56,17 +40,21 @@ class Trainer:
         experiment: what to train first.
         gate: shared by all trainers of the process.
         name: for the log.
+        opening: begin with the first run, kept or computed, instead of an empty page.
     """
 
-    def __init__(self, experiment: Experiment, gate: Gate = GATE, name: str = "session") -> None:
-        self.name = name
-        self._gate = gate
+    def __init__(
+        self,
+        experiment: Experiment,
+        gate: Gate = GATE,
+        name: str = "session",
+        *,
+        opening: bool = False,
+    ) -> None:
+        super().__init__(gate, name)
         self._experiment = experiment
-        self._commands: deque[Callable[[], None]] = deque()
-        self._wake = threading.Condition()
         self._lock = threading.Lock()  # guards what view() reads
         self._running = False
-        self._closed = False
         #: Set while no step is in progress or about to be taken.
         self.settled = threading.Event()
         self._state: State = "preparing"
@@ -75,27 +63,27 @@ class Trainer:
         self._maps: Maps | None = None
         self._ahead: Ahead | None = None
         self._looking: int | None = None
+        #: The step at which training pauses by itself: the end of a first run, until it is kept.
+        self._opening: int | None = None
         self._jobs = Jobs(self._publish, self._refuse)
         self._jobs_turn = False
         self._next_ahead = self._ahead_begun = 0.0
         self._rate = Rate()
-        self._command(lambda: self._begin(experiment))
-        self._thread = threading.Thread(target=self._work, name=f"trainer {name}", daemon=True)
-        _open.add(self)
-        self._thread.start()
+        self._command(lambda: self._begin(experiment, opening))
+        self._start_thread()
 
     # -- commands, from any thread ---------------------------------------------------------
 
     def run(self) -> None:
         """Train until paused or until the experiment's last step."""
         self._announce("paused", "running")
-        self._command(self._start)
+        self._command(self._start_by_hand)
 
     def pause(self) -> None:
         """Stop after the step in progress."""
         self._running = False  # seen between two steps, before any queued command
         self._announce("running", "paused")
-        self._command(self._settle)
+        self._command(self._pause_by_hand)
 
     def step(self) -> None:
         """Take exactly one step, then pause."""
@@ -105,7 +93,7 @@ class Trainer:
     def restart(self, experiment: Experiment) -> None:
         """Begin `experiment` from its initial weights, paused."""
         self._running = False
-        self._command(lambda: self._begin(experiment))
+        self._command(lambda: self._begin(experiment), instead=True)
 
     def adjust(self, experiment: Experiment) -> None:
         """Take over settings that act without a restart: learning rate, strength, views."""
@@ -123,18 +111,6 @@ class Trainer:
         """Stop computing slice and map; what is there stays."""
         self._command(self._cancel_maps)
 
-    def close(self) -> None:
-        """End the thread; the trainer answers no further command."""
-        self._running = False
-        with self._wake:
-            self._closed = True
-            self._wake.notify()
-
-    def join(self, seconds: float) -> bool:
-        """Wait for the thread to end after close(); whether it has."""
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
-
     @property
     def state(self) -> State:
         """What the trainer is doing, or about to do."""
@@ -145,7 +121,12 @@ class Trainer:
         with self._lock:
             run = self._run
             base = View(
-                self._experiment, self._state, self._message, maps=self._maps, ahead=self._ahead
+                self._experiment,
+                self._state,
+                self._message,
+                opening=self._opening,
+                maps=self._maps,
+                ahead=self._ahead,
             )
             if run is None:
                 return base
@@ -159,39 +140,18 @@ class Trainer:
             if self._state == before:
                 self._state = after
 
-    def _command(self, action: Callable[[], None]) -> None:
-        with self._wake:
-            self._commands.append(action)
-            self._wake.notify()
+    def _has_work(self) -> bool:
+        return self._running or bool(self._jobs)
 
-    def _work(self) -> None:
-        log.info("%s: trainer started", self.name)
-        while self._wait():
-            try:
-                self._take_turn()
-            except Exception as error:
-                log.exception("%s: training stopped", self.name)
-                self._fail(error)
-        log.info("%s: trainer closed", self.name)
-
-    def _wait(self) -> bool:
-        """Sleep until there is something to do; False when closed."""
-        with self._wake:
-            while not (self._closed or self._commands or self._running or self._jobs):
-                self._wake.wait()
-            return not self._closed
-
-    def _take_turn(self) -> None:
-        with self._gate.turn() as until:
-            while self._commands:
-                self._commands.popleft()()
-            # Training and the work beside it take turns, so that neither waits for the other's end.
-            self._jobs_turn = bool(self._jobs) and not (self._running and self._jobs_turn)
-            if self._jobs_turn:
-                self._jobs.take_turn(until)
-                return
-            while self._running and time.perf_counter() < until and not self._commands:
-                self._one_step()
+    def _take_turn(self, until: float) -> None:
+        # Training and the work beside it take turns, so that neither waits for the other's end.
+        self._jobs_turn = bool(self._jobs) and not (self._running and self._jobs_turn)
+        if self._jobs_turn:
+            self._jobs.take_turn(until)
+            self._keep_first_run()
+            return
+        while self._running and time.perf_counter() < until and not self._commands:
+            self._one_step()
 
     def _one_step(self) -> None:
         assert self._run is not None
@@ -202,14 +162,15 @@ class Trainer:
             self._rate.tick(self._run.step)
         if maps_are_due(self._run.step):
             self._begin_maps()
-        if self._run.step >= self._experiment.steps or not bool(self._run.ensemble.alive.any()):
+        if self._ended() or self._run.step == self._opening:
             self._settle()
         elif self._looking is None and now >= self._next_ahead and "ahead" not in self._jobs:
             self._begin_ahead()
 
-    def _begin(self, experiment: Experiment) -> None:
+    def _begin(self, experiment: Experiment, opening: bool = False) -> None:
         self._jobs.clear()
-        self._looking = None
+        self._looking = self._opening = None
+        self._running = False
         with self._lock:
             self._state, self._message, self._run = "preparing", "", None
             self._maps = self._ahead = None
@@ -221,24 +182,77 @@ class Trainer:
         from app.live.run import Run
 
         run = Run(experiment)
+        if opening:
+            self._open(run)
         with self._lock:
             self._run, self._state = run, "paused"
         self.settled.set()
-        self._begin_ahead()
+        if self._opening is not None:
+            self._start()
+        if self._ahead is None:
+            self._begin_ahead()
         if run.problem.function is not None:
             self._begin_maps()
+
+    def _open(self, run: Run) -> None:
+        """Put a fresh run where the kept first run ended, or set out to compute that."""
+        from app.live import first_run
+
+        kept = first_run.load(run)
+        if kept is None:
+            self._opening = first_run.FIRST_STEPS
+            return
+        maps, ahead = kept
+        run.place(maps.plane)
+        with self._lock:
+            self._maps, self._ahead = maps, ahead
+
+    def _keep_first_run(self) -> None:
+        """Once the first run stands still and is fully measured, keep it for the next visit."""
+        if self._opening is None or self._running or self._jobs:
+            return
+        run, maps, ahead = self._run, self._maps, self._ahead
+        if run is None or maps is None or ahead is None:
+            return
+        if run.step == self._opening == ahead.step:
+            from app.live import first_run
+
+            first_run.save(run, maps, ahead)
+            self._opening = None
+
+    def _start_by_hand(self) -> None:
+        self._opening = None  # from here on it is a person's run, not the first one
+        self._start()
+
+    def _pause_by_hand(self) -> None:
+        self._opening = None
+        self._settle()
+
+    def _ended(self) -> bool:
+        """Whether no step is left, or no run that could take it."""
+        assert self._run is not None
+        return self._run.step >= self._experiment.steps or not bool(self._run.ensemble.alive.any())
 
     def _start(self) -> None:
         if self._run is None:
             return
-        if self._run.step >= self._experiment.steps or not bool(self._run.ensemble.alive.any()):
+        if self._ended():
             self._settle()
+            with self._lock:
+                self._message = self._why_ended()
             return
         with self._lock:
-            self._state = "running"
+            self._state, self._message = "running", ""
             self._rate.clear()
         self.settled.clear()
         self._running = True
+
+    def _why_ended(self) -> str:
+        """What to do when Run or Step is pressed and nothing is left to train."""
+        assert self._run is not None
+        if self._run.step >= self._experiment.steps:
+            return f"All {self._run.step:,} steps are taken: raise Steps, or press Reset."
+        return "Every run has diverged: lower the learning rate and press Reset."
 
     def _settle(self) -> None:
         """Stand still, and show the loss ahead of this very step."""
@@ -246,9 +260,7 @@ class Trainer:
         if self._run is None:
             return
         with self._lock:
-            done = self._run.step >= self._experiment.steps
-            finished = done or not bool(self._run.ensemble.alive.any())
-            self._state = "finished" if finished else "paused"
+            self._state = "finished" if self._ended() else "paused"
             self._rate.clear()
         self.settled.set()
         log.info("%s: paused at step %d", self.name, self._run.step)
@@ -265,14 +277,19 @@ class Trainer:
             self._begin_maps()
 
     def _single(self) -> None:
-        if self._run is not None and self._run.step < self._experiment.steps:
+        if self._run is None:
+            return
+        self._opening, ended = None, self._ended()
+        if not ended:
             self._one_step()
         self._settle()
+        with self._lock:
+            self._message = self._why_ended() if ended else ""
 
     def _adjust(self, experiment: Experiment) -> None:
         from app.live.run import settings_of
 
-        before = self._experiment
+        before, self._opening = self._experiment, None
         with self._lock:
             self._experiment = experiment
             if self._run is not None:
@@ -283,7 +300,7 @@ class Trainer:
             return
         if experiment.plane != before.plane or (before.extent and not experiment.extent):
             self._begin_maps()
-        elif experiment.extent != before.extent:
+        elif any(getattr(experiment, f) != getattr(before, f) for f in MAP_FIELDS):
             self._begin_maps(self._maps)
 
     def _look(self, step: int | None) -> None:

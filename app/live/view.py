@@ -64,6 +64,7 @@ class View:
         experiment: what runs.
         state: what the trainer is doing.
         message: one sentence where something went wrong, else "".
+        opening: the step at which the first run ends while it is being computed, else None.
         rate: steps a second over the last second or so, 0 when paused.
         step: the step that is shown: the last one, or one that was looked back at.
         last: steps taken.
@@ -85,6 +86,7 @@ class View:
     experiment: Experiment
     state: State
     message: str = ""
+    opening: int | None = None
     rate: float = 0.0
     step: int = 0
     last: int = 0

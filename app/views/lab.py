@@ -38,7 +38,6 @@ def show() -> None:
 
 
 def _bar(lab: Lab, *, running: bool) -> None:
-    trainer = lab.trainer
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
         titles = {key: scenario.title for key, scenario in SCENARIOS.items()}
@@ -47,9 +46,9 @@ def _bar(lab: Lab, *, running: bool) -> None:
             "Pause" if running else "Run",
             key="run",
             type="primary",
-            on_click=lab.pause if running else trainer.run,
+            on_click=lab.pause if running else lab.run,
         )
-        st.button("Step", key="step", on_click=trainer.step)
+        st.button("Step", key="step", on_click=lab.step)
         st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
         st.button("New seed", key="new_seed", on_click=lab.new_seed)
         if lab.experiment.problem.network is not None:
@@ -149,7 +148,7 @@ def _live(lab: Lab) -> None:
         from app.charts.board import line_parts, slow_parts
 
         shown = view if lab.at is None else view.at(lab.at)
-        parts |= line_parts(shown, live=lab.at is None)
+        parts |= line_parts(shown, lab.at)
         if lab.slow_parts_are_due(view):
             parts |= slow_parts(shown)
     grid(
@@ -173,9 +172,11 @@ def _act(lab: Lab, action: dict[str, Any]) -> None:
 
 def _status(view: View) -> dict[str, Any]:
     """The bar's figures."""
+    rate = f"{view.rate:.0f} steps/s" if view.state == "running" else view.state
     return {
         "state": view.state,
         "step": view.last,
-        "rate": f"{view.rate:.0f} steps/s" if view.state == "running" else view.state,
+        "rate": "first run" if view.opening else rate,
+        "done": round(view.last / view.opening, 2) if view.opening else None,
         "message": view.message,
     }

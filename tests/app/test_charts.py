@@ -24,7 +24,7 @@ def decoded(spec: dict[str, str]) -> np.ndarray:
 
 
 def board(view: View) -> dict:
-    return line_parts(view, live=True) | slow_parts(view)
+    return line_parts(view) | slow_parts(view)
 
 
 def view_of(run: Run, experiment: Experiment) -> View:

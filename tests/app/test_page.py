@@ -14,7 +14,9 @@ SCRIPT = Path(__file__).parents[2] / "app" / "script.py"
 
 @pytest.fixture
 def page() -> AppTest:
-    page = AppTest.from_file(str(SCRIPT), default_timeout=60).run()
+    page = AppTest.from_file(str(SCRIPT), default_timeout=60)
+    page.query_params["steps"] = "1000"  # a bare address would open on the first run
+    page.run()
     assert not page.exception
     return page
 

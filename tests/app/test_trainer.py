@@ -145,7 +145,8 @@ def test_maps_come_at_step_100_and_on_demand_and_can_be_cancelled(trainers) -> N
     until(lambda: trainer.view().maps.working != "")
     trainer.cancel_maps()
     until(lambda: trainer.view().maps.working == "")
-    assert trainer.view().maps.map is None or trainer.view().maps.map.done < 1
+    kept = trainer.view().maps.map
+    assert kept is None or kept.done < 1 or len(kept.a) == 5, "the finer map is not complete"
 
 
 def test_maps_that_are_refused_say_why_and_the_run_goes_on(trainers, monkeypatch) -> None:

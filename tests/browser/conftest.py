@@ -52,7 +52,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = probe.getsockname()[1]
     log_file = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "app", "serve", "--no-browser", "--port", str(port)]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    cache = str(tmp_path_factory.mktemp("cache"))
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "CHATTERSCOPE_CACHE": cache}
     with log_file.open("w") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -87,11 +88,11 @@ def browser() -> Iterator[Browser]:
 def open_page(
     browser: Browser, server: Server, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Page]]:
-    """Opens the lab in a fresh context; then leaves a screenshot and checks the console."""
+    """Opens the lab, at step 0 by default, in a fresh context; then checks the console."""
     opened: list[tuple[Page, list[str]]] = []
 
     def open_lab(
-        query: str = "", *, size: tuple[int, int] = (1440, 900), scheme: str = "light"
+        query: str = "?steps=1000", *, size: tuple[int, int] = (1440, 900), scheme: str = "light"
     ) -> Page:
         context = browser.new_context(
             viewport={"width": size[0], "height": size[1]},

@@ -1,0 +1,100 @@
+"""A thread of one session: takes commands between two turns, and turns behind the fair gate."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+
+from app.live.gate import Gate
+
+log = logging.getLogger("chatterscope")
+
+_open: weakref.WeakSet[Worker] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """A thread that is inside torch when the interpreter ends would abort the process."""
+    workers = list(_open)
+    for worker in workers:
+        worker.close()
+    for worker in workers:
+        worker.join(10)
+
+
+class Worker:
+    """Runs commands and turns in a thread of its own, one at a time.
+
+    A subclass says when there is work, takes one turn of it, and answers an error.
+
+    Args:
+        gate: shared by all workers of the process.
+        name: for the log.
+    """
+
+    def __init__(self, gate: Gate, name: str) -> None:
+        self.name = name
+        self._gate = gate
+        self._commands: deque[Callable[[], None]] = deque()
+        self._wake = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name=f"trainer {name}", daemon=True)
+
+    def close(self) -> None:
+        """End the thread; the worker answers no further command."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the thread to end after close(); whether it has."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _start_thread(self) -> None:
+        _open.add(self)
+        self._thread.start()
+
+    def _command(self, action: Callable[[], None], *, instead: bool = False) -> None:
+        """Queue a command; `instead` of all that still wait, which it makes void."""
+        with self._wake:
+            if instead:
+                self._commands.clear()
+            self._commands.append(action)
+            self._wake.notify()
+
+    def _work(self) -> None:
+        log.info("%s: trainer started", self.name)
+        while self._wait():
+            try:
+                with self._gate.turn() as until:
+                    while self._commands:
+                        self._commands.popleft()()
+                    self._take_turn(until)
+            except Exception as error:
+                log.exception("%s: training stopped", self.name)
+                self._fail(error)
+        log.info("%s: trainer closed", self.name)
+
+    def _wait(self) -> bool:
+        """Sleep until there is something to do; False when closed."""
+        with self._wake:
+            while not (self._closed or self._commands or self._has_work()):
+                self._wake.wait()
+            return not self._closed
+
+    def _has_work(self) -> bool:
+        """Whether there is a turn to take."""
+        raise NotImplementedError
+
+    def _take_turn(self, until: float) -> None:
+        """Work until `until`, in `time.perf_counter` seconds."""
+        raise NotImplementedError
+
+    def _fail(self, error: Exception) -> None:
+        """A command or a turn raised."""
+        raise NotImplementedError
