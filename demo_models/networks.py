@@ -1,13 +1,15 @@
 """Small networks whose weights and activations can be rounded, built from an explicit seed."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from demo_models.quantizers import fake_quantize
+from demo_models.quantizers import fake_quantize, fake_quantize_
 from demo_models.scenarios import NetworkSpec
 
 
@@ -29,6 +31,11 @@ class QuantLinear(nn.Linear):
         """Return input W_q' + b; input (..., in_features)."""
         return functional.linear(input, fake_quantize(self.weight, self.bits), self.bias)
 
+    @property
+    def stacked_weight(self) -> Callable[[Tensor], Tensor] | None:
+        """What rounds a stack of weights (g, ...) in place; None at 32 bits."""
+        return _stacked_rounding(self.bits)
+
 
 class QuantConv2d(nn.Conv2d):
     """A 3 x 3 convolution with padding 1 that rounds its weight in each forward pass.
@@ -48,6 +55,11 @@ class QuantConv2d(nn.Conv2d):
         """Return the convolution of input (..., in_channels, height, width)."""
         return self._conv_forward(input, fake_quantize(self.weight, self.bits), self.bias)
 
+    @property
+    def stacked_weight(self) -> Callable[[Tensor], Tensor] | None:
+        """What rounds a stack of weights (g, ...) in place; None at 32 bits."""
+        return _stacked_rounding(self.bits)
+
 
 class QuantActivation(nn.Module):
     """An activation whose output is rounded, with one scale for the whole batch.
@@ -66,12 +78,27 @@ class QuantActivation(nn.Module):
         """Apply the activation, then round; any shape."""
         return fake_quantize(_ACTIVATIONS[self.name](input), self.bits)
 
+    @property
+    def stacked_output(self) -> Callable[[Tensor], Tensor]:
+        """What does the same to a stack (g, ...) in place, each of the g with its own scale."""
+        own = _IN_PLACE[self.name]
+        if self.bits == 32:
+            return own
+        if self.name == "relu":
+            return partial(fake_quantize_, bits=self.bits, relu=True)
+        return lambda x: fake_quantize_(own(x), self.bits)
+
     def extra_repr(self) -> str:
         """Show the arguments when the network is printed."""
         return f"{self.name}, bits={self.bits}"
 
 
 _ACTIVATIONS = {"relu": torch.relu, "gelu": functional.gelu, "tanh": torch.tanh}
+_IN_PLACE = {"relu": torch.relu_, "gelu": torch.ops.aten.gelu_, "tanh": torch.tanh_}
+
+
+def _stacked_rounding(bits: int) -> Callable[[Tensor], Tensor] | None:
+    return None if bits == 32 else partial(fake_quantize_, bits=bits)
 
 
 def build(spec: NetworkSpec, features: int, classes: int, seed: int) -> nn.Sequential:
@@ -95,7 +122,7 @@ def build(spec: NetworkSpec, features: int, classes: int, seed: int) -> nn.Seque
     """
     layers = _mlp(spec, features, classes) if spec.kind == "mlp" else _cnn(spec, features, classes)
     network = nn.Sequential(*layers).to_empty(device="cpu")
-    _draw_weights(network, torch.Generator().manual_seed(seed))
+    draw_weights(network, torch.Generator().manual_seed(seed))
     return network
 
 
@@ -128,7 +155,8 @@ def _cnn(spec: NetworkSpec, features: int, classes: int) -> list[nn.Module]:
     return layers
 
 
-def _draw_weights(network: nn.Module, generator: Generator) -> None:
+def draw_weights(network: nn.Module, generator: Generator) -> None:
+    """Draw all weights of rounded layers, as `build` says, and set their biases to zero."""
     with torch.no_grad():
         for layer in network.modules():
             if isinstance(layer, QuantLinear | QuantConv2d):

@@ -2,16 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from demo_models import networks
+from demo_models import architectures
+from demo_models.archives import CIFAR, load_cifar
 from demo_models.data import DATA_SETS, Data, Samples, with_label_noise
 from demo_models.functions import FUNCTIONS, AnalyticFunction
+from demo_models.networks import QuantConv2d, QuantLinear
 from demo_models.quantizers import levels
 from demo_models.scenarios import Scenario
+from demo_models.tiny_imagenet import load_tiny_imagenet
 
 PROBE_SAMPLES = 512  # fixed samples that every loss, slice and jump on the page is measured on
 LABEL_NOISE_SEED = 0  # one fixed draw, so that all seeds of a scenario see the same wrong labels
@@ -49,7 +53,7 @@ class Problem:
                 "use .function and .start(seed)."
             )
         features = self.train[0].shape[1]
-        return networks.build(self.scenario.network, features, self.classes, seed)
+        return architectures.build(self.scenario.network, features, self.classes, seed)
 
     def start(self, seed: int) -> Tensor:
         """Return the initial parameters of `seed`, (P,) float32, in named_parameters order."""
@@ -62,6 +66,13 @@ class Problem:
     def quantized(self) -> int:
         """The number W of weights that are rounded; 0 for a function and at 32 bits."""
         return sum(stop - start for start, stop in self._rounded)
+
+    @property
+    def rounded_layers(self) -> tuple[tuple[int, int], ...]:
+        """Where each rounded layer's weights stand among all W of `codes`: (start, stop)."""
+        sizes = [stop - start for start, stop in self._rounded]
+        stops = list(accumulate(sizes))
+        return tuple(zip([0, *stops[:-1]], stops, strict=True)) if stops else ()
 
     def codes(self, theta: Tensor) -> Tensor:
         """Return the integer levels that all rounded weights are at.
@@ -101,10 +112,12 @@ class Problem:
         """Where the rounded weights of each layer stand in a parameter vector: (start, stop)."""
         if self.scenario.network is None or self.scenario.network.weight_bits == 32:
             return ()
-        spans, stop = [], 0
-        for name, parameter in self.network(0).named_parameters():
+        spans, stop, network = [], 0, self.network(0)
+        layers = [m for m in network.modules() if isinstance(m, QuantLinear | QuantConv2d)]
+        rounded = {id(layer.weight) for layer in layers}
+        for parameter in network.parameters():
             start, stop = stop, stop + parameter.numel()
-            if name.endswith(".weight"):
+            if id(parameter) in rounded:
                 spans.append((start, stop))
         return tuple(spans)
 
@@ -125,6 +138,7 @@ def build(scenario: Scenario) -> Problem:
     Raises:
         ValueError: the scenario's function is unknown, or its pool or batch asks for more samples
             than there are; the text names the number and the limit.
+        archives.DataError: a ValueError: the data's files are absent or damaged.
     """
     if scenario.function is not None:
         if scenario.function not in FUNCTIONS:
@@ -144,8 +158,14 @@ def build(scenario: Scenario) -> Problem:
 
 @lru_cache(maxsize=8)
 def _data(name: str, label_noise: float) -> Data:
-    data = DATA_SETS[name]()
+    data = _loaded(name)
     return with_label_noise(data, label_noise, LABEL_NOISE_SEED) if label_noise else data
+
+
+def _loaded(name: str) -> Data:
+    if name in DATA_SETS:
+        return DATA_SETS[name]()
+    return load_cifar(name) if name in CIFAR else load_tiny_imagenet()
 
 
 def _first(samples: Samples, count: int | None, field: str) -> Samples:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["mlp", "cnn"]
+Kind = Literal["mlp", "cnn", "qat", "residual", "transformer"]
 Activation = Literal["relu", "gelu", "tanh"]
 
-KINDS: tuple[Kind, ...] = ("mlp", "cnn")
+KINDS: tuple[Kind, ...] = ("mlp", "cnn", "qat", "residual", "transformer")
 ACTIVATIONS: tuple[Activation, ...] = ("relu", "gelu", "tanh")
 BITS: tuple[int, ...] = (32, 4, 2)
-DATA_SETS: tuple[str, ...] = ("digits", "two-moons", "spirals")
+BUILT_IN: tuple[str, ...] = ("digits", "two-moons", "spirals")
+FROM_FILES: tuple[str, ...] = ("cifar10", "cifar100", "tiny-imagenet")
+DATA_SETS = BUILT_IN + FROM_FILES
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,10 @@ class NetworkSpec:
     """Which network is built, and how its numbers are rounded.
 
     Args:
-        kind: "mlp", or "cnn" for square images given as flat features.
-        hidden: widths of the hidden layers of an MLP, or channels of the convolutions of a CNN.
+        kind: "mlp", or for square images given as flat features "cnn", "qat" (the paper's: a CNN
+            with dropout), "residual" (with batch normalisation) or "transformer" (rows as tokens).
+        hidden: widths of the hidden layers of an MLP; channels of the convolutions or residual
+            blocks; of a transformer the width of a token, then of each block's hidden layer.
         activation: "relu" and "tanh" as in torch, "gelu" the exact one.
         weight_bits: 32 (not rounded), 4 or 2, for every weight, the last layer's too; never biases.
         activation_bits: the same for the outputs of the hidden layers.
@@ -36,7 +40,7 @@ class NetworkSpec:
     activation_bits: int = 32
 
     def __post_init__(self) -> None:
-        """Refuse what `networks.build` could not build."""
+        """Refuse what `architectures.build` could not build."""
         _one_of("kind", self.kind, KINDS)
         _one_of("activation", self.activation, ACTIVATIONS)
         _one_of("weight_bits", self.weight_bits, BITS)
@@ -65,7 +69,7 @@ class Scenario:
         name: the name on the page, without the rounding, which `title` adds.
         about: one sentence: what to look for.
         network: the network, or None for an analytic function.
-        data: "digits", "two-moons" or "spirals", or None for an analytic function.
+        data: one of `DATA_SETS`; `FROM_FILES` need files. None for an analytic function.
         label_noise: share of the training labels replaced by another class, in [0, 1].
         function: a key of `functions.FUNCTIONS`, or None for a network.
         lr: learning rate the scenario starts with.
@@ -208,6 +212,36 @@ _ALL = (
         name="Digits, CNN, batch of 64",
         about="A small convolutional network with rounded weights and activations.",
         network=NetworkSpec("cnn", (16, 32), "relu", 2, 2),
+        data="digits",
+        lr=0.003,
+        batch=64,
+        steps=600,
+    ),
+    Scenario(
+        key="digits-qat",
+        name="Digits, the paper's CNN with dropout, batch of 64",
+        about="The paper's quantized network on small images; one dropout mask is kept throughout.",
+        network=NetworkSpec("qat", (16, 32), "relu", 2, 2),
+        data="digits",
+        lr=0.003,
+        batch=64,
+        steps=600,
+    ),
+    Scenario(
+        key="digits-residual",
+        name="Digits, residual network, batch of 64",
+        about="Kinks without stairs, and batch normalisation that ties the samples together.",
+        network=NetworkSpec("residual", (8, 16)),
+        data="digits",
+        lr=0.003,
+        batch=64,
+        steps=600,
+    ),
+    Scenario(
+        key="digits-transformer",
+        name="Digits, transformer with GELU, batch of 64",
+        about="Attention over the eight rows of an image: another smooth loss, to compare with.",
+        network=NetworkSpec("transformer", (32, 64), "gelu"),
         data="digits",
         lr=0.003,
         batch=64,

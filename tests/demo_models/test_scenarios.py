@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from demo_models.data import DATA_SETS
+from demo_models.paper import PAPER
 from demo_models.problem import build
-from demo_models.scenarios import DEFAULT, SCENARIOS, NetworkSpec, Scenario
+from demo_models.scenarios import BUILT_IN, DEFAULT, FROM_FILES, SCENARIOS, NetworkSpec, Scenario
 
 ALL = pytest.mark.parametrize("key", SCENARIOS)
 NETWORKS = pytest.mark.parametrize(
@@ -26,6 +28,20 @@ def test_the_default_is_that_of_the_design() -> None:
     assert problem.train[0].shape == (512, 64)
     assert problem.probe is problem.train
     assert problem.start(0).shape == (8970,)
+
+
+def test_the_papers_scenarios_are_for_files_alone() -> None:
+    assert set(PAPER) & set(SCENARIOS) == set()
+    assert {scenario.data for scenario in PAPER.values()} == set(FROM_FILES)
+    assert {scenario.data for scenario in SCENARIOS.values()} == {None, *BUILT_IN}
+    assert set(BUILT_IN) == set(DATA_SETS)
+    for key, scenario in PAPER.items():
+        assert key == scenario.key
+        assert scenario.network is not None
+        assert (scenario.network.kind, scenario.network.hidden) == ("qat", (16, 32))
+        assert (scenario.batch, scenario.about[-1]) == (128, ".")
+    titles = [scenario.title for scenario in PAPER.values()]
+    assert len(set(titles)) == len(titles) == 9
 
 
 def test_keys_and_titles_name_one_scenario_each() -> None:
@@ -138,7 +154,10 @@ def test_a_function_has_nothing_to_round() -> None:
     [
         ({"weight_bits": 3}, "weight_bits is 3; expected one of 32, 4, 2."),
         ({"activation_bits": 16}, "activation_bits is 16; expected one of 32, 4, 2."),
-        ({"kind": "rnn"}, "kind is 'rnn'; expected one of 'mlp', 'cnn'."),
+        (
+            {"kind": "rnn"},
+            "kind is 'rnn'; expected one of 'mlp', 'cnn', 'qat', 'residual', 'transformer'.",
+        ),
         ({"activation": "elu"}, "activation is 'elu'; expected one of 'relu', 'gelu', 'tanh'."),
         ({"hidden": ()}, "hidden is (); expected at least one layer, each at least 1 wide."),
         (
@@ -162,7 +181,10 @@ def test_a_network_that_cannot_be_built_is_refused(changes: dict[str, object], t
         ({"pool": 0}, "pool is 0; expected at least 1."),
         ({"steps": -1}, "steps is -1; expected at least 1."),
         ({"label_noise": 1.5}, "label_noise is 1.5; expected 0 to 1."),
-        ({"data": "mnist"}, "data is 'mnist'; expected one of 'digits', 'two-moons', 'spirals'."),
+        (
+            {"data": "mnist"},
+            f"data is 'mnist'; expected one of {', '.join(map(repr, BUILT_IN + FROM_FILES))}.",
+        ),
     ],
 )
 def test_a_scenario_out_of_range_is_refused(changes: dict[str, object], text: str) -> None:
