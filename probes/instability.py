@@ -1,91 +1,48 @@
-"""Local gradient instability (LGI) and what is shown beside it, at a point and as a map.
+"""Local gradient instability (LGI) and what is shown beside it, at a point and at many.
 
 All measures come from ONE set of evaluations along k directions u_i:
 
     D+_i = (f(theta + sigma u_i) - f(theta)) / sigma
     D-_i = (f(theta - sigma u_i) - f(theta)) / sigma
 
-LGI is the paper's quantity, not a gauge of roughness: its mean is 1 on ANY linear function.
+and, for the Hölder exponent and the roughness, from more reaches along the same directions. LGI is
+the paper's quantity, not a gauge of roughness: its mean is 1 on ANY linear function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import hyp1f1
 from torch import Tensor
 
-from probes.directions import Sphere, draw_directions, normalize_directions
+from probes.directions import Sphere
 from probes.layout import checked_points
+from probes.measures import ZETA, asymmetry, lgi, mean_damping_on_slope, variance
 from probes.objective import Objective
-from probes.planes import Plane
-from probes.slices import check_grid, checked_block
+from probes.rays import Rays, cast_rays, directions_of
+from probes.roughness import Roughness, checked_radii, noise_chain, reaches_of, roughness_of
 
-MEASURES = ("lgi", "variance", "asymmetry")
-# The released S-Adam's stabilize_eps.
-ZETA = 1e-6
+__all__ = [
+    "MEASURES",
+    "QUICK",
+    "ZETA",
+    "Instability",
+    "InstabilityMap",
+    "asymmetry",
+    "instabilities",
+    "instability",
+    "lgi",
+    "mean_damping_on_slope",
+    "planned",
+    "variance",
+]
 
-
-def lgi(differences: Tensor, zeta: float = ZETA) -> Tensor:
-    """rho = Var(D, unbiased) / (mean(D^2) + zeta), between 0 and k/(k-1).
-
-    Source: arXiv 2605.29547 in the form of its released code.
-
-    Args:
-        differences: D+, (..., k). k = 1 gives 0.
-        zeta: at least 0. Above 0 it breaks invariance under scaling of f; at 0 a constant
-            function gives nan.
-
-    Returns:
-        (...).
-    """
-    return variance(differences) / (differences.square().mean(dim=-1) + zeta)
-
-
-def variance(differences: Tensor) -> Tensor:
-    """Var(D, unbiased) over the last axis, (..., k) -> (...); k = 1 gives 0."""
-    if differences.shape[-1] == 1:
-        return torch.zeros_like(differences[..., 0])
-    return differences.var(dim=-1)
-
-
-def asymmetry(forward: Tensor, backward: Tensor) -> Tensor:
-    """mean|D+ + D-| / mean(|D+| + |D-|), in [0, 1]: do opposite changes fail to cancel?
-
-    0 on a smooth slope; 1 at a smooth minimum as at a kink's, so it is never read alone; nan
-    where nothing changes at all.
-
-    Args:
-        forward: D+, (..., k).
-        backward: D-, (..., k).
-
-    Returns:
-        (...).
-    """
-    total = (forward.abs() + backward.abs()).mean(dim=-1)
-    return (forward + backward).abs().mean(dim=-1) / total
-
-
-def mean_damping_on_slope(k: int, lgi_lambda: float) -> float:
-    """The mean of exp(-lambda rho) on a plain slope, for many parameters.
-
-    There the D_i are independent and normal, so rho ~ k/(k-1) Beta((k-1)/2, 1/2), and the mean
-    is Kummer's 1F1((k-1)/2; k/2; -lambda k/(k-1)): exp(-lambda) I0(lambda) for k = 2. S-Adam's
-    cap of 10 never acts, as rho is at most 2.
-
-    Args:
-        k: number of directions, at least 1; k = 1 measures no variance and damps nothing.
-        lgi_lambda: at least 0.
-
-    Returns:
-        The mean damping, in (0, 1].
-    """
-    if k == 1:
-        return 1.0
-    return float(hyp1f1((k - 1) / 2, k / 2, -lgi_lambda * k / (k - 1)))
+MEASURES = ("lgi", "variance", "asymmetry", "holder", "roughness")
+# What a map shows unless asked for more: 2k + 1 evaluations a point in place of 13k + 1.
+QUICK = MEASURES[:3]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,25 +53,32 @@ class Instability:
         lgi: the paper's local gradient instability, from D+.
         variance: of D+, unbiased.
         asymmetry: in [0, 1]; nan where nothing changes.
+        holder: the Hölder exponent over the radii; None where it is not resolved.
+        roughness: R4 at the smallest radius; None where it is not resolved.
         differences: (2, k), D+ and D-.
+        curves: what holder and roughness come from, over the radii and by direction; its G is 1.
     """
 
     lgi: float
     variance: float
     asymmetry: float
+    holder: float | None
+    roughness: float | None
     differences: Tensor
+    curves: Roughness
 
 
 @dataclass(frozen=True, eq=False)
 class InstabilityMap:
-    """The measures on an n x n grid over a plane, same directions at every point.
+    """Measures on an n x n grid over a plane.
 
     Attributes:
         a: (n,) coordinates along axes[0], float64.
         b: (n,) coordinates along axes[1], float64.
-        values: for each of `MEASURES` an (n, n) array indexed [b, a]; nan where not evaluated.
-        k: number of directions.
-        sigma: probe radius.
+        values: for each measure an (n, n) array indexed [b, a]; nan where not evaluated, and
+            where evaluated but not resolved.
+        k: number of directions a point; of sampled gradients for Clarke's measures.
+        sigma: probe radius; delta for Clarke's measures.
         done: evaluated share, in [0, 1].
     """
 
@@ -124,6 +88,95 @@ class InstabilityMap:
     k: int
     sigma: float
     done: float
+
+    def unresolved(self, measure: str) -> float:
+        """The share of the evaluated points without a value, in [0, 1]; 0 before the first."""
+        values = self.values[measure].ravel()
+        evaluated = values[: round(self.done * values.size)]
+        return float(np.isnan(evaluated).mean()) if evaluated.size else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Which losses along the rays the measures need, and how they are made of them.
+
+    Attributes:
+        measures: some of `MEASURES`.
+        sigma: radius of D+ and D-.
+        zeta: as in `lgi`.
+        radii: (R,) of the Hölder exponent; the roughness needs the smallest alone.
+    """
+
+    measures: tuple[str, ...]
+    sigma: float
+    zeta: float
+    radii: np.ndarray
+
+    @property
+    def curve_radii(self) -> np.ndarray:
+        """The radii of the curves that the measures need, (0,) to (R,)."""
+        if "holder" in self.measures:
+            return self.radii
+        return self.radii[: int("roughness" in self.measures)]
+
+    def cast(self, objective: Objective, points: Tensor, directions: Tensor) -> Rays:
+        """Evaluates what the measures need at points (G, P), each reach once."""
+        signs = {"lgi": (1.0,), "variance": (1.0,), "asymmetry": (1.0, -1.0)}
+        reaches = [self.sigma * s for name in self.measures for s in signs.get(name, ())]
+        reaches.extend(reaches_of(self.curve_radii))
+        chain = noise_chain(points, float(self.radii[-1])) if len(self.curve_radii) else None
+        return cast_rays(objective, points, directions, reaches, chain)
+
+    def forward(self, rays: Rays) -> Tensor:
+        """D+, (G, k)."""
+        return (rays.at(self.sigma) - rays.centre[:, None]) / self.sigma
+
+    def backward(self, rays: Rays) -> Tensor:
+        """D-, (G, k)."""
+        return (rays.at(-self.sigma) - rays.centre[:, None]) / self.sigma
+
+    def curves(self, rays: Rays) -> Roughness:
+        """The curves over the radii."""
+        return roughness_of(rays, self.curve_radii)
+
+    def values(self, rays: Rays) -> dict[str, np.ndarray]:
+        """Every measure at every point, (G,) float64; nan where it is not resolved."""
+        curves = self.curves(rays) if len(self.curve_radii) else None
+        found: dict[str, np.ndarray] = {}
+        for name in self.measures:
+            if curves is not None and name in ("holder", "roughness"):
+                found[name] = curves.holder if name == "holder" else curves.roughness
+                continue
+            if name == "asymmetry":
+                measured = asymmetry(self.forward(rays), self.backward(rays))
+            elif name == "lgi":
+                measured = lgi(self.forward(rays), self.zeta)
+            else:
+                measured = variance(self.forward(rays))
+            found[name] = measured.cpu().double().numpy()
+        return found
+
+
+def planned(
+    measures: Sequence[str], sigma: float, zeta: float, radii: Sequence[float] | None
+) -> Plan:
+    """The plan for these measures; a ValueError where a value is out of range.
+
+    Radii None takes sigma, 2 sigma and 4 sigma, which share their half radii. They go upwards
+    from sigma, because differences shrink with the radius and rounding errors do not: below sigma
+    smooth ground, which the others are to be told from, is the first to be lost.
+    """
+    if not measures:
+        raise ValueError(f"measures are empty, expected some of {', '.join(MEASURES)}.")
+    for name in measures:
+        if name not in MEASURES:
+            raise ValueError(f"measure is {name!r}, expected one of {', '.join(MEASURES)}.")
+    if not 0.0 < sigma < float("inf"):
+        raise ValueError(f"sigma is {sigma}, expected a finite probe radius above 0.")
+    if not 0.0 <= zeta < float("inf"):
+        raise ValueError(f"zeta is {zeta}, expected a finite number from 0 up.")
+    chosen = (sigma, 2.0 * sigma, 4.0 * sigma) if radii is None else radii
+    return Plan(tuple(dict.fromkeys(measures)), sigma, zeta, checked_radii(chosen))
 
 
 def instability(
@@ -135,8 +188,9 @@ def instability(
     sphere: Sphere = "tensor",
     seed: int = 0,
     zeta: float = ZETA,
+    radii: Sequence[float] | None = None,
 ) -> Instability:
-    """Measures LGI, variance and asymmetry at one point.
+    """Measures LGI, variance, asymmetry, Hölder exponent and roughness at one point.
 
     Args:
         objective: the loss.
@@ -146,6 +200,10 @@ def instability(
         sphere: "tensor" or "global", see `normalize_directions`.
         seed: of the directions, at least 0.
         zeta: added to mean(D^2) in LGI, at least 0.
+        radii: (R,) increasing, of the Hölder exponent; its smallest is that of the roughness.
+            None takes sigma, 2 sigma and 4 sigma, which share their half radii: 13k + 1
+            evaluations. They go upwards from sigma, because differences shrink with the radius
+            and rounding errors do not.
 
     Returns:
         The `Instability`.
@@ -153,140 +211,52 @@ def instability(
     Raises:
         TypeError, ValueError: a value out of range, or a point that does not fit.
     """
-    directions = _directions(objective, k, sigma, sphere, seed)
-    point = checked_points(theta[None], objective.theta)
-    forward, backward = _differences(objective, point, directions, sigma)
-    values = _measures(forward, backward, zeta)
+    plan = planned(MEASURES, sigma, zeta, radii)
+    directions = directions_of(objective, k, sphere, seed)
+    rays = plan.cast(objective, checked_points(theta[None], objective.theta), directions)
+    values = {name: float(value[0]) for name, value in plan.values(rays).items()}
     return Instability(
-        **{name: float(values[name]) for name in MEASURES},
-        differences=torch.cat((forward, backward)),
+        lgi=values["lgi"],
+        variance=values["variance"],
+        asymmetry=values["asymmetry"],
+        holder=resolved(values["holder"]),
+        roughness=resolved(values["roughness"]),
+        differences=torch.cat((plan.forward(rays), plan.backward(rays))),
+        curves=plan.curves(rays),
     )
 
 
-def instability_maps(
+def instabilities(
     objective: Objective,
-    plane: Plane,
-    resolution: int,
+    points: Tensor,
     *,
-    k: int,
-    sigma: float,
-    seed: int,
+    measures: Sequence[str] = MEASURES,
+    k: int = 8,
+    sigma: float = 0.01,
     sphere: Sphere = "tensor",
-    zeta: float = ZETA,
-    block: int = 16,
-) -> Iterator[InstabilityMap]:
-    """Measures a whole grid, row by row; all measures from one set of evaluations.
-
-    Closing the iterator cancels the rest. Every map is a copy of its own, so another thread may
-    keep it.
-
-    Args:
-        objective: the loss.
-        plane: the rectangle.
-        resolution: points a side n, at least 2; (2k + 1) n^2 evaluations in all.
-        k: number of directions.
-        sigma: probe radius.
-        seed: of the directions, the same at every point.
-        sphere: "tensor" or "global".
-        zeta: as in `lgi`.
-        block: grid points between two yields, at least 1; fewer where memory holds fewer.
-
-    Yields:
-        The map so far after every block; the last is complete.
-
-    Raises:
-        ValueError: a value out of range, or a plane that does not fit.
-        MemoryError: the grid does not fit into the memory budget.
-    """
-    directions = _directions(objective, k, sigma, sphere, seed)
-    check_grid(objective, plane, resolution, arrays=2 * len(MEASURES))
-    a, b = plane.grid(resolution)
-    block = checked_block(block, objective.points_in_budget // (2 * k + 1))
-
-    def mapped() -> Iterator[InstabilityMap]:
-        values = {name: np.full(resolution**2, np.nan) for name in MEASURES}
-        for start in range(0, resolution**2, block):
-            cells = torch.arange(start, min(start + block, resolution**2))
-            points = plane.at(a[cells % resolution], b[cells // resolution])
-            forward, backward = _differences(objective, points, directions, sigma)
-            for name, measured in _measures(forward, backward, zeta).items():
-                values[name][cells.numpy()] = measured.double().cpu().numpy()
-            yield InstabilityMap(
-                a.numpy().copy(),
-                b.numpy().copy(),
-                {n: v.reshape(resolution, resolution).copy() for n, v in values.items()},
-                k,
-                sigma,
-                (start + len(cells)) / resolution**2,
-            )
-
-    return mapped()
-
-
-def instability_map(
-    objective: Objective,
-    plane: Plane,
-    resolution: int,
-    *,
-    measure: str = "lgi",
-    k: int = 4,
-    sigma: float = 0.1,
     seed: int = 0,
-) -> np.ndarray:
-    """One measure on a whole grid at once.
+    zeta: float = ZETA,
+    radii: Sequence[float] | None = None,
+) -> dict[str, np.ndarray]:
+    """Measures many points, such as a run's snapshots, along the same directions.
 
     Args:
         objective: the loss.
-        plane: the rectangle.
-        resolution: points a side n, at least 2.
-        measure: one of `MEASURES`.
-        k: number of directions; 4 keeps a map of 15 x 15 within seconds.
-        sigma: probe radius; 0.1, so that neighbouring points of a map see the same ground.
-        seed: of the directions, the same at every point.
+        points: (G, P).
+        measures: some of `MEASURES`; only what they need is evaluated.
+        k, sigma, sphere, seed, zeta, radii: as in `instability`.
 
     Returns:
-        (n, n) indexed [b, a].
+        Each measure, (G,) float64; nan where it is not resolved.
 
     Raises:
-        ValueError, MemoryError: an unknown measure; else as `instability_maps`.
+        TypeError, ValueError: as `instability`, or an unknown measure.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"measure is {measure!r}, expected one of {', '.join(MEASURES)}.")
-    *_, complete = instability_maps(objective, plane, resolution, k=k, sigma=sigma, seed=seed)
-    return complete.values[measure]
+    plan = planned(measures, sigma, zeta, radii)
+    directions = directions_of(objective, k, sphere, seed)
+    return plan.values(plan.cast(objective, checked_points(points, objective.theta), directions))
 
 
-def _directions(objective: Objective, k: int, sigma: float, sphere: Sphere, seed: int) -> Tensor:
-    if not 0.0 < sigma < float("inf"):
-        raise ValueError(f"sigma is {sigma}, expected a finite probe radius above 0.")
-    raw = draw_directions(
-        k, objective.layout, seed=seed, dtype=objective.dtype, device=objective.device
-    )
-    return normalize_directions(raw, objective.layout, sphere)
-
-
-def _differences(
-    objective: Objective, points: Tensor, directions: Tensor, sigma: float
-) -> tuple[Tensor, Tensor]:
-    """D+ and D- at points (m, P) along directions (k, P): (m, k) each."""
-    reach = sigma * directions
-    offsets = torch.cat((torch.zeros_like(reach[:1]), reach, -reach))
-    at_once = max(1, objective.points_in_budget // len(points))
-    losses = torch.cat(
-        [
-            objective.losses((points[:, None] + part).flatten(0, 1)).view(len(points), -1)
-            for part in offsets.split(at_once)
-        ],
-        dim=1,
-    )
-    differences = (losses[:, 1:] - losses[:, :1]) / sigma
-    forward, backward = differences.chunk(2, dim=1)
-    return forward, backward
-
-
-def _measures(forward: Tensor, backward: Tensor, zeta: float) -> dict[str, Tensor]:
-    return {
-        "lgi": lgi(forward, zeta),
-        "variance": variance(forward),
-        "asymmetry": asymmetry(forward, backward),
-    }
+def resolved(value: float) -> float | None:
+    """The number, or None where it is nan: not resolved."""
+    return None if np.isnan(value) else float(value)

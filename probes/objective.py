@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
+from probes.evaluators.general import looped_losses, mapped_losses, mapped_slopes, summed_slopes
+from probes.evaluators.layered import Layered
+from probes.evaluators.reading import RefusedError
 from probes.frozen import ModuleLoss, frozen_copy
 from probes.layout import Batch, Entry, checked_points, described, fitted_batch, flattened
 from probes.memory import Footprint, footprint, in_chunks, megabytes, memory_budget
@@ -52,6 +55,7 @@ class Objective:
         self.memory_bytes = memory_budget(theta.device, memory_mb)
         self._source = source
         self._footprint: Footprint | None = None
+        self._layered: Layered | str | None = None  # None: not tried yet; str: why it is refused
         self._largest_chunk = 2**31
         self._check_value()
         self._refusal = self._vmap_refusal()
@@ -143,19 +147,24 @@ class Objective:
         return max(1, self.memory_bytes // self.theta.nbytes)
 
     @property
-    def evaluator(self) -> Literal["vmap", "loop", "function"]:
-        """What evaluates many points: "vmap", a "loop" over points, or the "function" itself."""
-        if not isinstance(self._source, ModuleLoss):
-            return "function"
-        return "vmap" if self.supports_vmap and not self._prefers_loop() else "loop"
+    def evaluator(self) -> Literal["layered", "vmap", "loop", "function"]:
+        """What evaluates losses at many points, see `probes.evaluators`.
+
+        "layered" where the module is a stack of known layers on a CPU, else "vmap", or a "loop"
+        over points; for a function the "function" itself. Gradients take "vmap" or the "loop".
+        """
+        return self._general if isinstance(self._by_layers(), str) else "layered"
 
     @property
     def why(self) -> str:
-        """A sentence: why vmap is refused, or why a loop is preferred; "" where it is used."""
-        if self._refusal or not self._prefers_loop():
+        """A sentence: why no faster evaluator is used; "" where there is none."""
+        if self._refusal or self.evaluator in ("layered", "function"):
             return self._refusal
+        slow = f"Layer by layer is not possible: {self._by_layers()}."
+        if self._general == "vmap":
+            return slow
         widest = megabytes(self._measured().widest)
-        return f"A tensor of {widest} a point leaves vmap no gain over a loop on a CPU."
+        return f"{slow} A tensor of {widest} a point leaves vmap no gain over a loop on a CPU."
 
     def loss(self, theta: Tensor, batch: Batch | None = None) -> Tensor:
         """f at ONE point: pure, so torch.func can transform it (vmap, grad).
@@ -190,14 +199,31 @@ class Objective:
             TypeError, ValueError: the points are not a floating-point (G, P) tensor.
             MemoryError: not even one point fits.
         """
-        points = checked_points(points, self.theta)
-        if len(points) == 0:
-            return points.new_zeros(0)
-        chunk = self._chunk(backward=False)
+        return self._in_chunks(self._values, checked_points(points, self.theta))
+
+    def spanned(self, origin: Tensor, axes: Tensor) -> Callable[[Tensor], Tensor]:
+        """The losses at origin + coordinates @ axes, as a function of the coordinates.
+
+        Where the layers allow it this is faster than `losses` of the points: a first layer that is
+        not rounded is linear in the coordinates, so its products with the data are made once.
+
+        Args:
+            origin: (P,), floating point.
+            axes: (K, P).
+
+        Returns:
+            coordinates (G, K) -> losses (G,), for this objective's thread and data.
+
+        Raises:
+            TypeError, ValueError: origin or axes do not fit.
+        """
+        origin = checked_points(origin[None], self.theta)[0]
+        axes = checked_points(axes, self.theta)
+        layered = self._by_layers()
         with torch.no_grad():
-            (losses,), chunk_used = in_chunks(self._values, points, chunk)
-        self._remember(chunk_used, min(chunk, len(points)))
-        return losses
+            prepared = None if isinstance(layered, str) else layered.spanned(origin, axes)
+        evaluate = prepared or (lambda part: self._values(origin + part @ axes))
+        return lambda coordinates: self._in_chunks(evaluate, coordinates.to(axes))
 
     def gradients(self, points: Tensor) -> Tensor:
         """The gradient of f at G points, (G, P) -> (G, P); raises as `losses` does."""
@@ -229,6 +255,7 @@ class Objective:
             raise ValueError("A function has no batch: with_batch needs Objective.from_module.")
         other, before = copy.copy(self), self._source.batch
         other._source = replace(self._source, batch=fitted_batch(batch, self.theta))
+        other._layered = None
         if [part.shape for part in other._source.batch] != [part.shape for part in before]:
             other._footprint = None
         return other
@@ -238,35 +265,59 @@ class Objective:
         other = copy.copy(self)
         if isinstance(self._source, ModuleLoss):
             other._source = self._source.copy()
+            other._layered = None  # its buffers serve one thread
         other.theta = self.theta.clone()
         return other
 
-    def _values(self, points: Tensor) -> tuple[Tensor]:
+    def _values(self, points: Tensor) -> Tensor:
+        layered = self._by_layers()
+        if not isinstance(layered, str):
+            return layered.losses(points)
         if not isinstance(self._source, ModuleLoss):
-            return (self._source(points),)
-        if self.evaluator == "vmap":
-            return (vmap(self.loss)(points),)
-        return (torch.stack([self.loss(point) for point in points]),)
+            return self._source(points)
+        evaluate = mapped_losses if self._general == "vmap" else looped_losses
+        return evaluate(self.loss, points)
 
     def _slopes(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        if self.evaluator == "vmap":
-            gradients, losses = vmap(grad_and_value(self.loss))(points)
-            return losses, gradients
-        # Autograd, not torch.func: it also takes modules that torch.func refuses.
-        points = points.clone().requires_grad_()
-        with torch.enable_grad():
-            if isinstance(self._source, ModuleLoss):
-                losses = self._source(points[0])[None]  # `_chunk` sends one point
-            else:
-                losses = self._source(points)
-        if not losses.requires_grad:
-            return losses, torch.zeros_like(points)  # f is constant to autograd
-        (gradients,) = torch.autograd.grad(losses.sum(), points)
-        return losses.detach(), gradients
+        if self._general == "vmap":
+            return mapped_slopes(self.loss, points)
+        if isinstance(self._source, ModuleLoss):
+            return summed_slopes(lambda own: looped_losses(self.loss, own), points)
+        return summed_slopes(self._source, points)
+
+    def _by_layers(self) -> Layered | str:
+        """The evaluator of known layers, or why there is none."""
+        if self._layered is None:
+            self._layered = "it is no module that vmap takes"
+            if isinstance(self._source, ModuleLoss) and not self._refusal:
+                try:
+                    self._layered = Layered(self._source, self.theta, self.memory_bytes)
+                except RefusedError as refusal:
+                    self._layered = str(refusal)
+        return self._layered
+
+    @property
+    def _general(self) -> Literal["vmap", "loop", "function"]:
+        """What evaluates gradients, and losses where layer by layer is refused."""
+        if not isinstance(self._source, ModuleLoss):
+            return "function"
+        return "vmap" if self.supports_vmap and not self._prefers_loop() else "loop"
+
+    def _in_chunks(self, evaluate: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
+        if len(points) == 0:
+            return points.new_zeros(0)
+        chunk = self._chunk(backward=False)
+        with torch.no_grad():
+            (losses,), chunk_used = in_chunks(lambda part: (evaluate(part),), points, chunk)
+        self._remember(chunk_used, min(chunk, len(points)))
+        return losses
 
     def _chunk(self, *, backward: bool) -> int:
         """Points a call: what the budget holds, and on a CPU what stays near its cache."""
-        if self.evaluator == "loop" and backward:
+        layered = self._by_layers()
+        if not backward and not isinstance(layered, str):
+            return min(self._largest_chunk, layered.chunk)
+        if self._general == "loop" and backward:
             return 1
         measured = self._measured()
         own = self.theta.nbytes

@@ -74,6 +74,7 @@ def loss_slices(
 def _refined(objective: Objective, plane: Plane, levels: list[int], block: int) -> Iterator[Slice]:
     finest = levels[-1]
     a, b = plane.grid(finest)
+    losses_at = objective.spanned(plane.origin, plane.axes)
     known = np.full((finest, finest), np.nan)
     fresh = np.ones((finest, finest), dtype=bool)
     for n in levels:
@@ -83,7 +84,8 @@ def _refined(objective: Objective, plane: Plane, levels: list[int], block: int) 
         rows, columns = np.nonzero(level & fresh)
         for start in range(0, len(rows), block):
             i, j = rows[start : start + block], columns[start : start + block]
-            losses = objective.losses(plane.at(a[torch.from_numpy(j)], b[torch.from_numpy(i)]))
+            pairs = torch.stack((a[torch.from_numpy(j)], b[torch.from_numpy(i)]), dim=1)
+            losses = losses_at(pairs)
             known[i, j] = losses.double().cpu().numpy()
             fresh[i, j] = False
             yield Slice(

@@ -1,73 +1,13 @@
 import math
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from scipy.integrate import quad
 from scipy.special import iv
 
-from probes import Objective, instability, instability_map, instability_maps, random_plane
+from probes import Objective, instabilities, instability, roughness_curves
 from probes.directions import draw_directions, normalize_directions
 from probes.instability import MEASURES, asymmetry, lgi, mean_damping_on_slope, variance
-
-numbers = st.floats(-1e6, 1e6, allow_subnormal=False).filter(lambda x: x == 0 or abs(x) > 1e-6)
-shapes = arrays.array_shapes(min_dims=1, max_dims=3, max_side=9)
-many = arrays.arrays(np.float64, shapes, elements=numbers)
-
-
-@given(many, st.sampled_from([0.0, 1e-6, 1.0]))
-@settings(max_examples=200, deadline=None)
-def test_lgi_lies_between_0_and_k_over_k_minus_1(values, zeta):
-    differences = torch.as_tensor(values)
-    k = differences.shape[-1]
-    rho = lgi(differences, zeta)
-    constant = (differences == 0.0).all(dim=-1)
-    assert rho.shape == differences.shape[:-1]
-    assert (rho[~constant] >= 0.0).all()
-    assert (rho[~constant] <= (k / (k - 1) if k > 1 else 0.0) + 1e-12).all()
-    assert torch.equal(rho.isnan(), constant & (zeta == 0.0))
-
-
-@given(arrays.arrays(np.float64, (5,), elements=numbers), st.floats(1e-3, 1e3), st.booleans())
-@settings(max_examples=100, deadline=None)
-def test_without_zeta_lgi_ignores_scale_and_sign(values, scale, negative):
-    differences = torch.as_tensor(values)
-    factor = -scale if negative else scale
-    torch.testing.assert_close(
-        lgi(factor * differences, 0.0), lgi(differences, 0.0), equal_nan=True, rtol=1e-9, atol=1e-12
-    )
-
-
-@given(st.floats(-100, 100), st.floats(0.01, 100), st.integers(0, 50))
-@settings(max_examples=50, deadline=None)
-def test_without_zeta_lgi_of_an_objective_ignores_shift_and_scale(shift, scale, seed):
-    theta = torch.linspace(-1, 1, 12, dtype=torch.float64)
-
-    def bent(x):
-        return x.sin().sum(dim=1) + x.abs().sum(dim=1)
-
-    plain = Objective.from_function(bent, theta)
-    moved = Objective.from_function(lambda x: scale * bent(x) + shift, theta)
-    first = instability(plain, theta, k=4, seed=seed, zeta=0.0)
-    second = instability(moved, theta, k=4, seed=seed, zeta=0.0)
-    assert second.lgi == pytest.approx(first.lgi, rel=1e-6)
-    assert second.asymmetry == pytest.approx(first.asymmetry, rel=1e-6, abs=1e-9)
-
-
-@given(many, st.integers(0, 1000))
-@settings(max_examples=100, deadline=None)
-def test_asymmetry_lies_between_0_and_1(values, seed):
-    forward = torch.as_tensor(values)
-    mix = torch.randn(forward.shape, generator=torch.Generator().manual_seed(seed)).double()
-    backward = -forward * mix
-    measured = asymmetry(forward, backward)
-    defined = ~measured.isnan()
-    assert ((measured >= 0.0) & (measured <= 1.0 + 1e-12))[defined].all()
-    assert torch.equal(~defined, (forward == 0.0).all(dim=-1))
-    torch.testing.assert_close(asymmetry(backward, forward), measured, equal_nan=True)
 
 
 def test_measures_by_hand():
@@ -122,40 +62,6 @@ def test_a_small_memory_budget_changes_nothing(mlp, batch, objective):
     torch.testing.assert_close(a.differences, b.differences, rtol=1e-9, atol=1e-12)
 
 
-def test_a_map_equals_the_measures_at_each_point(objective):
-    plane = random_plane(objective, objective.theta, seed=2)
-    *_, made = instability_maps(objective, plane, 4, k=3, sigma=0.1, seed=5, block=3)
-    a, b = plane.grid(4)
-    assert tuple(made.values) == MEASURES
-    assert (made.a.tolist(), made.b.tolist(), made.done) == (a.tolist(), b.tolist(), 1.0)
-    assert (made.k, made.sigma) == (3, 0.1)
-    for i in range(4):
-        for j in range(4):
-            point = plane.origin + a[j] * plane.axes[0] + b[i] * plane.axes[1]
-            there = instability(objective, point, k=3, sigma=0.1, seed=5)
-            for name in MEASURES:
-                expected = pytest.approx(getattr(there, name), rel=1e-8, abs=1e-12)
-                assert made.values[name][i, j] == expected
-    for name in MEASURES:
-        alone = instability_map(objective, plane, 4, measure=name, k=3, sigma=0.1, seed=5)
-        np.testing.assert_allclose(alone, made.values[name], rtol=1e-8, atol=1e-12)
-
-
-def test_a_map_shows_progress_in_copies_and_can_be_closed(objective):
-    plane = random_plane(objective, objective.theta, seed=2)
-    calls = []
-    original = objective.losses
-    objective.losses = lambda points: (calls.append(len(points)), original(points))[1]
-    maps = instability_maps(objective, plane, 3, k=2, sigma=0.1, seed=0, block=4)
-    first = next(maps)
-    next(maps)
-    maps.close()
-    assert first.done == 4 / 9
-    assert np.isnan(first.values["lgi"]).sum() == 5
-    assert calls == [20, 20]
-    assert list(maps) == []
-
-
 def test_smooth_rounded_and_kinked_ground_look_different_in_asymmetry(rounded, batch, objective):
     loss = torch.nn.functional.cross_entropy
     steps = Objective.from_module(rounded, loss, batch)
@@ -187,21 +93,89 @@ def test_mean_damping_is_the_mean_under_its_beta_law(k):
     assert mean_damping_on_slope(k, 2.0) == pytest.approx(value / weight, rel=1e-9)
 
 
-def test_bad_values(objective, bowl):
-    plane = random_plane(objective, objective.theta, seed=0)
+def test_holder_and_roughness_are_those_of_the_curves(objective):
+    found = instability(objective, objective.theta, k=5, sigma=0.1, seed=3)
+    point = objective.theta[None]
+    curves = roughness_curves(objective, point, radii=(0.1, 0.2, 0.4), k=5, seed=3)
+    assert found.holder == pytest.approx(curves.holder[0], rel=1e-9)
+    assert found.roughness == pytest.approx(curves.roughness[0], rel=1e-9)
+    assert found.curves.radii.tolist() == [0.1, 0.2, 0.4]
+    assert found.curves.second == pytest.approx(curves.second, abs=1e-14)
+    other = instability(objective, objective.theta, k=5, sigma=0.1, seed=3, radii=(0.3, 0.7))
+    assert other.curves.radii.tolist() == [0.3, 0.7]
+    assert torch.equal(other.differences, found.differences)
+    assert other.roughness == pytest.approx(other.curves.ratio[0, 0])
+
+
+def test_what_is_not_resolved_is_none(mlp, batch):
+    loss = torch.nn.functional.cross_entropy
+    single = Objective.from_module(mlp, loss, batch, dtype=torch.float32)
+    found = instability(single, single.theta, sigma=1e-3)
+    assert (found.holder, found.roughness) == (None, None)
+    assert 0.0 < found.lgi < 8 / 7
+    larger = instability(single, single.theta, sigma=0.03)
+    assert larger.holder == pytest.approx(2.0, abs=0.05)
+    assert larger.roughness is None
+
+
+def test_many_points_share_their_directions(objective, around):
+    points = around(objective, 4)
+    found = instabilities(objective, points, k=3, sigma=0.1, seed=5, zeta=0.0, sphere="global")
+    assert tuple(found) == MEASURES
+    for i, point in enumerate(points):
+        alone = instability(objective, point, k=3, sigma=0.1, seed=5, zeta=0.0, sphere="global")
+        for name in MEASURES:
+            assert found[name][i] == pytest.approx(getattr(alone, name), rel=1e-7, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("measures", "evaluations"),
+    [
+        (("lgi",), 5),
+        (("variance", "lgi"), 5),
+        (("asymmetry",), 9),
+        (("lgi", "variance", "asymmetry"), 9),
+        (("roughness",), 9 * 4 + 1),
+        (("holder",), 13 * 4 + 1),
+        (MEASURES, 13 * 4 + 1),
+    ],
+)
+def test_a_measure_pays_only_for_what_it_needs(objective, measures, evaluations):
+    counted = []
+    original = objective.losses
+    objective.losses = lambda points: (counted.append(len(points)), original(points))[1]
+    points = objective.theta.expand(2, -1)
+    found = instabilities(objective, points, measures=measures, k=4, sigma=0.1)
+    assert counted == [2 * evaluations]
+    every = instabilities(objective, points, k=4, sigma=0.1)
+    assert tuple(found) == measures
+    for name in measures:
+        assert found[name] == pytest.approx(every[name], rel=1e-9, abs=1e-14)
+
+
+def test_bad_values(objective):
     theta = objective.theta
     cases = [
         (lambda: instability(objective, theta, k=0), ValueError, "k is 0, expected at least 1"),
         (lambda: instability(objective, theta, sigma=0.0), ValueError, r"sigma is 0\.0, expected"),
         (lambda: instability(objective, theta, sigma=math.nan), ValueError, "sigma is nan, expect"),
+        (lambda: instability(objective, theta, zeta=-1.0), ValueError, r"zeta is -1\.0, expected"),
+        (
+            lambda: instability(objective, theta, radii=(0.2, 0.1)),
+            ValueError,
+            r"radii are \(0\.2, ",
+        ),
         (lambda: instability(objective, theta[:3]), ValueError, r"shape \(1, 3\), expected"),
         (
-            lambda: instability_map(objective, plane, 3, measure="hue"),
+            lambda: instabilities(objective, theta[None], measures=("lgi", "hue")),
             ValueError,
-            "measure is 'hue'",
+            "measure is 'hue', expected one of lgi, variance, asymmetry, holder, roughness",
         ),
-        (lambda: instability_map(bowl, plane, 3), ValueError, "The plane has 75 parameters"),
-        (lambda: instability_map(objective, plane, 10_000), MemoryError, "10000 needs 4.8 GB"),
+        (
+            lambda: instabilities(objective, theta[None], measures=()),
+            ValueError,
+            "measures are empty, expected some of lgi",
+        ),
     ]
     for call, kind, text in cases:
         with pytest.raises(kind, match=text):

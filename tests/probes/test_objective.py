@@ -10,6 +10,8 @@ from probes import Objective
 from probes.layout import Entry
 
 cross_entropy = nn.functional.cross_entropy
+NOT_LAYERED = "Layer by layer is not possible: "
+ROUNDED = NOT_LAYERED + "RoundedLinear changes its weights and has no stacked_weight."
 
 
 def by_hand(module, objective, point, batch):
@@ -42,14 +44,26 @@ def test_layout_names_every_parameter_in_order(objective, mlp):
     assert torch.equal(objective.theta, nn.utils.parameters_to_vector(mlp.parameters()))
 
 
-@pytest.mark.parametrize("net", ["mlp", "rounded"])
-def test_losses_and_gradients_equal_the_module_point_by_point(net, request, batch, around):
+@pytest.mark.parametrize(
+    ("net", "evaluator", "why"),
+    [
+        ("mlp", "layered", ""),
+        (
+            "rounded",
+            "vmap",
+            ROUNDED,
+        ),
+    ],
+)
+def test_losses_and_gradients_equal_the_module_point_by_point(
+    net, evaluator, why, request, batch, around
+):
     module = request.getfixturevalue(net)
     objective = Objective.from_module(module, cross_entropy, batch)
     points = around(objective, 7)
     losses, gradients = objective.losses_and_gradients(points)
-    assert objective.evaluator == "vmap"
-    assert objective.why == ""
+    assert objective.evaluator == evaluator
+    assert objective.why == why
     assert torch.equal(objective.gradients(points), gradients)
     torch.testing.assert_close(objective.losses(points), losses, rtol=1e-12, atol=1e-12)
     for point, loss, gradient in zip(points, losses, gradients, strict=True):
@@ -151,6 +165,23 @@ def test_points_of_another_float_type_are_converted(objective):
     torch.testing.assert_close(single, objective.losses(objective.theta[None]), rtol=1e-5, atol=0)
 
 
+def test_spanned_losses_are_those_of_the_points(objective, bowl, rounded, batch):
+    other = Objective.from_module(rounded, cross_entropy, batch)
+    for own in (objective, other, bowl):
+        generator = torch.Generator().manual_seed(2)
+        axes = torch.randn(3, own.size, generator=generator, dtype=torch.float64)
+        coordinates = torch.randn(9, 3, generator=generator, dtype=torch.float64)
+        losses_at = own.spanned(own.theta, axes)
+        expected = own.losses(own.theta + coordinates @ axes)
+        torch.testing.assert_close(losses_at(coordinates), expected, rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            losses_at(coordinates.float()), losses_at(coordinates), rtol=1e-5, atol=0
+        )
+        assert losses_at(coordinates[:0]).shape == (0,)
+    with pytest.raises(ValueError, match=r"points have shape \(3, 5\), expected \(G, 75\)"):
+        objective.spanned(objective.theta, torch.ones(3, 5))
+
+
 def test_a_refusing_module_is_looped_over_with_one_warning(batch, around):
     module = nn.Sequential(Untraceable(5, 3)).double()
     with pytest.warns(UserWarning, match="Points are evaluated one by one") as caught:
@@ -170,13 +201,17 @@ def test_a_refusing_module_is_looped_over_with_one_warning(batch, around):
 
 
 def test_wide_activations_are_looped_over_without_a_warning(mlp, around):
+    mlp = nn.Sequential(mlp, nn.Softplus()).double()  # a layer that only vmap and the loop know
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(30_000, 5, generator=generator, dtype=torch.float64)
     targets = torch.randint(0, 3, (30_000,), generator=generator)
     objective = Objective.from_module(mlp, cross_entropy, (inputs, targets))
     assert objective.evaluator == "loop"
     assert objective.supports_vmap
-    assert objective.why.startswith("A tensor of 1.92 MB a point leaves vmap no gain")
+    assert objective.why == (
+        f"{NOT_LAYERED}Softplus is no layer that it knows. A tensor of 1.92 MB a point leaves vmap"
+        " no gain over a loop on a CPU."
+    )
     points = around(objective, 3)
     expected = vmap(grad_and_value(objective.loss))(points)
     losses, gradients = objective.losses_and_gradients(points)

@@ -16,6 +16,19 @@ def plane(objective):
     return random_plane(objective, objective.theta, seed=3, reach=0.7)
 
 
+def noting_sizes(objective):
+    """Makes an objective note how many points of a span are asked for at a time."""
+    sizes = []
+    original = objective.spanned
+
+    def spanned(origin, axes):
+        losses_at = original(origin, axes)
+        return lambda coordinates: (sizes.append(len(coordinates)), losses_at(coordinates))[1]
+
+    objective.spanned = spanned
+    return sizes
+
+
 @pytest.mark.parametrize("net", ["mlp", "rounded"])
 def test_a_slice_equals_calling_the_module_at_each_point(net, request, batch):
     module = request.getfixturevalue(net)
@@ -55,9 +68,7 @@ def test_a_slice_of_a_known_function(bowl):
 
 
 def test_coarse_to_fine_evaluates_every_point_once(plane, objective):
-    seen = []
-    original = objective.losses
-    objective.losses = lambda points: (seen.append(len(points)), original(points))[1]
+    seen = noting_sizes(objective)
     levels = [s for s in loss_slices(objective, plane, (3, 5, 9), block=10) if s.done == 1.0]
     assert sum(seen) == 81
     assert max(seen) == 10
@@ -82,9 +93,7 @@ def test_each_level_ends_complete_and_holds_the_points_of_the_last(plane, object
 
 
 def test_closing_cancels_the_rest(plane, objective):
-    calls = []
-    original = objective.losses
-    objective.losses = lambda points: (calls.append(len(points)), original(points))[1]
+    calls = noting_sizes(objective)
     slices = loss_slices(objective, plane, (9,), block=5)
     next(slices)
     slices.close()
@@ -95,9 +104,7 @@ def test_closing_cancels_the_rest(plane, objective):
 def test_blocks_shrink_to_the_memory_budget(mlp, batch, plane):
     small = Objective.from_module(mlp, cross_entropy, batch, memory_mb=0.005)
     assert small.points_in_budget == 8
-    sizes = []
-    original = small.losses
-    small.losses = lambda points: (sizes.append(len(points)), original(points))[1]
+    sizes = noting_sizes(small)
     loss_slice(small, plane, 5)
     assert max(sizes) == 8
 
