@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from sadam.batches import Batches
     from sadam.ensemble import Ensemble
     from sadam.history import History
-    from sadam.lanes import LANES, Lane
+    from sadam.lanes import DEFAULT_LANES, LANES, Lane
     from sadam.optimizer import SAdam
     from sadam.record import Record
     from sadam.settings import Settings
     from sadam.snapshots import Snapshots
 
 __all__ = [
+    "DEFAULT_LANES",
     "LANES",
     "Batches",
     "Ensemble",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "DEFAULT_LANES": "lanes",
     "LANES": "lanes",
     "Batches": "batches",
     "Ensemble": "ensemble",

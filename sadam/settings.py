@@ -1,7 +1,7 @@
-"""The numbers of the S-Adam update, checked. Free of torch.
+"""The numbers of all rules, checked. Free of torch.
 
-`Ensemble` takes them as one frozen `Settings`; `SAdam` takes them one by one, as the released code
-does, and holds them to the same checks.
+`Ensemble` takes them as one frozen `Settings`; `SAdam` takes its own one by one, as the released
+code does, and holds them to the same checks.
 """
 
 import math
@@ -22,7 +22,10 @@ _LOWEST = {
     "lgi_lambda": (0.0, True),
     "stabilize_eps": (0.0, True),
     "lgi_cap": (0.0, False),
+    "l1": (0.0, True),
 }
+# decays of one moment: at least 0 and below 1
+_DECAYS = ("momentum", "rms_alpha")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ class Settings:
         lgi_cap: largest rho that counts, > 0.
         sphere: "tensor" gives each tensor of a direction unit norm (the released code), "global"
             the whole direction (the paper).
+        momentum: of SGD and Prox-SGD, in [0, 1); 0.9 is the paper's rival's.
+        rms_alpha: decay of RMSprop's second moment, in [0, 1); torch's default.
+        l1: Prox-SGD thresholds at lr * l1, >= 0; 1e-4 is the paper's rival's.
+        total_steps: T of a cosine decay, a whole number >= 1; None where no lane decays so.
+        lane_lr: pairs (key of a lane, its own lr in place of the common one), for optimizers that
+            were tuned one by one.
 
     Raises:
         ValueError: a value outside its range.
@@ -56,9 +65,20 @@ class Settings:
     stabilize_eps: float = 1e-6
     lgi_cap: float = 10.0
     sphere: Sphere = "tensor"
+    momentum: float = 0.9
+    rms_alpha: float = 0.99
+    l1: float = 1e-4
+    total_steps: int | None = None
+    lane_lr: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         check_settings({field.name: getattr(self, field.name) for field in fields(self)})
+        pairs = tuple((key, float(lr)) for key, lr in self.lane_lr)
+        object.__setattr__(self, "lane_lr", pairs)
+
+    def own_lr(self, key: str) -> float:
+        """The learning rate of the lane of this key: its own, else the common one."""
+        return dict(self.lane_lr).get(key, self.lr)
 
 
 def check_settings(values: Mapping[str, Any]) -> None:
@@ -81,12 +101,45 @@ def check_settings(values: Mapping[str, Any]) -> None:
         pair = isinstance(betas, tuple | list) and len(betas) == 2
         if not pair or not all(_is_number(beta, 0.0, True) and beta < 1 for beta in betas):
             raise ValueError(f"betas is {betas!r}; give two numbers, each at least 0 and below 1.")
-    if "k_directions" in values:
-        k = values["k_directions"]
-        if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-            raise ValueError(f"k_directions is {k!r}; give a whole number of at least 1.")
+    for name in _DECAYS:
+        if name in values and not (_is_number(values[name], 0.0, True) and values[name] < 1):
+            raise ValueError(
+                f"{name} is {values[name]!r}; give a number of at least 0 and below 1."
+            )
+    for name, optional in (("k_directions", False), ("total_steps", True)):
+        if name in values and not _is_count(values[name], optional):
+            also = ", or None where no lane decays" * optional
+            raise ValueError(
+                f"{name} is {values[name]!r}; give a whole number of at least 1{also}."
+            )
+    if "lane_lr" in values and not _are_rates(values["lane_lr"]):
+        raise ValueError(
+            f"lane_lr is {values['lane_lr']!r}; give pairs of a lane's key, each key once, and a "
+            "finite learning rate of at least 0, such as (('sgd', 0.1),)."
+        )
     if "sphere" in values and values["sphere"] not in get_args(Sphere):
         raise ValueError(f"sphere is {values['sphere']!r}; give 'tensor' or 'global'.")
+
+
+def _is_count(value: Any, optional: bool) -> bool:
+    """Whether value is a whole number from 1 on, or None where that may be."""
+    if value is None:
+        return optional
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _are_rates(pairs: Any) -> bool:
+    """Whether these are (key, learning rate) pairs, no key twice."""
+    if not isinstance(pairs, tuple | list):
+        return False
+    whole = all(
+        isinstance(pair, tuple | list)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and _is_number(pair[1], 0.0, True)
+        for pair in pairs
+    )
+    return whole and len({key for key, _ in pairs}) == len(pairs)
 
 
 def _is_number(value: Any, lowest: float, inclusive: bool) -> bool:

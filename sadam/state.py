@@ -5,6 +5,7 @@ Everything in them passes through `torch.save` and `torch.load(weights_only=True
 refuses to load them with weights_only.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any
@@ -84,12 +85,12 @@ def check_same(state: State, expected: Mapping[str, int | str]) -> None:
 
 
 def settings_state(settings: Settings) -> dict[str, int | float | str]:
-    """Settings as part of a state; the two betas stand apart, since numpy holds no pairs."""
+    """Settings as part of a state: the betas apart, pairs as JSON and None as 0, for numpy."""
     values = asdict(settings)
-    beta1, beta2 = values.pop("betas")
-    return {
-        f"settings.{name}": v for name, v in (values | {"beta1": beta1, "beta2": beta2}).items()
-    }
+    values["beta1"], values["beta2"] = values.pop("betas")
+    values["lane_lr"] = json.dumps(values["lane_lr"])
+    values["total_steps"] = values["total_steps"] or 0
+    return {f"settings.{name}": value for name, value in values.items()}
 
 
 def settings_in(state: State) -> Settings:
@@ -103,6 +104,14 @@ def settings_in(state: State) -> Settings:
     plain = {
         n: v.item() if isinstance(v, np.ndarray | np.generic) else v for n, v in values.items()
     }
+    try:
+        plain["lane_lr"] = json.loads(plain["lane_lr"])
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"the state's settings.lane_lr is {plain['lane_lr']!r}; expected pairs as JSON: make "
+            "the state anew."
+        ) from None
+    plain["total_steps"] = plain["total_steps"] or None
     return Settings(betas=(plain.pop("beta1"), plain.pop("beta2")), **plain)
 
 

@@ -1,6 +1,6 @@
 """The S-Adam update as pure tensor mathematics, over any leading batch of runs.
 
-Everything that trains here goes through these two functions: `SAdam` calls the update once a
+S-Adam, AdamW and the controls go through these functions: `SAdam` calls the update once a
 tensor, `Ensemble` once for all runs together. With damping 1 the update is AdamW with eps inside,
 before the bias correction (torch.optim.AdamW adds eps after it).
 """
@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["damping_from_lgi", "sadam_update_"]
+__all__ = ["damping_from_lgi", "over_runs", "sadam_update_"]
 
 
 def damping_from_lgi(rho: Tensor, lgi_lambda: float, cap: float) -> Tensor:
@@ -65,14 +65,14 @@ def sadam_update_(
     Source: arXiv 2605.29547, Algorithm 1; the place of eps is the released code's.
     """
     beta1, beta2 = betas
-    theta.mul_(_over_runs(1 - lr * weight_decay, theta))
+    theta.mul_(over_runs(1 - lr * weight_decay, theta))
     m.mul_(beta1).add_(gradient, alpha=1 - beta1)
     v.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
     size = damping * (lr * (math.sqrt(1 - beta2**step) / (1 - beta1**step)))
-    theta.sub_(_over_runs(size, theta) * (m / v.sqrt().add_(eps)))
+    theta.sub_(over_runs(size, theta) * (m / v.sqrt().add_(eps)))
 
 
-def _over_runs(value: float | Tensor, theta: Tensor) -> float | Tensor:
+def over_runs(value: float | Tensor, theta: Tensor) -> float | Tensor:
     """One value a run, shaped so that it broadcasts over that run's parameters."""
     if not isinstance(value, Tensor):
         return value

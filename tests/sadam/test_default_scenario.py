@@ -7,14 +7,14 @@ import torch
 from demo_models.problem import build
 from demo_models.scenarios import DEFAULT, SCENARIOS
 from probes import Objective
-from sadam import LANES, Batches, Ensemble, History, Lane, Settings
+from sadam import DEFAULT_LANES, LANES, Batches, Ensemble, History, Lane, Settings
 from sadam.promises import broken_promises, loss_jump, promise_kept
 
-ALL = list(LANES.values())
+THREE = [LANES[key] for key in DEFAULT_LANES]
 
 
 def trained(
-    key: str, seeds: list[int], steps: int, lanes: list[Lane] = ALL, lr: float | None = None
+    key: str, seeds: list[int], steps: int, lanes: list[Lane] = THREE, lr: float | None = None
 ) -> History:
     scenario = SCENARIOS[key]
     problem = build(scenario)

@@ -5,8 +5,7 @@ import re
 import pytest
 import torch
 
-from sadam import LANES, Batches, Lane, SAdam, Settings
-from sadam.lanes import check_lanes
+from sadam import Batches, SAdam, Settings
 from tests.sadam.test_optimizer import closure_of, net
 
 NUMBERS = [
@@ -34,6 +33,45 @@ def test_a_bad_value_is_named(name: str, value: object, text: str):
         SAdam(net().parameters(), **{name: value})
     with pytest.raises(ValueError, match=whole):
         Settings(**{name: value})
+
+
+PAIRS = (
+    "give pairs of a lane's key, each key once, and a finite learning rate of at least 0, such as "
+    "(('sgd', 0.1),)."
+)
+OF_ENSEMBLES = [
+    ("momentum", 1.0, "momentum is 1.0; give a number of at least 0 and below 1."),
+    ("momentum", "most", "momentum is 'most'; give a number of at least 0 and below 1."),
+    ("rms_alpha", -0.1, "rms_alpha is -0.1; give a number of at least 0 and below 1."),
+    ("l1", float("nan"), "l1 is nan; give a finite number of at least 0."),
+    (
+        "total_steps",
+        0,
+        "total_steps is 0; give a whole number of at least 1, or None where no lane decays.",
+    ),
+    (
+        "total_steps",
+        1.5,
+        "total_steps is 1.5; give a whole number of at least 1, or None where no lane decays.",
+    ),
+    ("lane_lr", {"sgd": 0.1}, f"lane_lr is {{'sgd': 0.1}}; {PAIRS}"),
+    ("lane_lr", (("sgd", -0.1),), f"lane_lr is (('sgd', -0.1),); {PAIRS}"),
+    ("lane_lr", (("sgd",),), f"lane_lr is (('sgd',),); {PAIRS}"),
+    ("lane_lr", ((1, 0.1),), f"lane_lr is ((1, 0.1),); {PAIRS}"),
+    ("lane_lr", (("a", 1.0), ("a", 2.0)), f"lane_lr is (('a', 1.0), ('a', 2.0)); {PAIRS}"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "text"), OF_ENSEMBLES)
+def test_a_bad_value_that_only_an_ensemble_has(name: str, value: object, text: str):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+        Settings(**{name: value})
+
+
+def test_settings_are_frozen_all_through():
+    settings = Settings(lane_lr=[["sgd", 1], ("adamw", 0.1)])
+    assert settings.lane_lr == (("sgd", 1.0), ("adamw", 0.1))
+    assert hash(settings) == hash(Settings(lane_lr=(("sgd", 1.0), ("adamw", 0.1))))
 
 
 def test_an_unknown_instability():
@@ -153,29 +191,6 @@ def test_a_sparse_gradient():
 
     with pytest.raises(ValueError, match="a gradient is sparse; SAdam takes dense"):
         optimizer.step(closure)
-
-
-@pytest.mark.parametrize(
-    ("lanes", "text"),
-    [
-        ([], "no lane was given; give at least one of adamw, sadam, smaller."),
-        ([LANES["adamw"]] * 2, "lane 'adamw' was given twice; the key of every lane is its own."),
-        (
-            [LANES["adamw"], LANES["smaller"]],
-            (
-                "lane 'smaller' needs lane 'sadam' beside it, which is not among adamw, smaller; "
-                "add it or leave 'smaller' out."
-            ),
-        ),
-        (
-            [Lane("x", "X", damping="matched")],
-            "lane 'x' has matched damping and names 0 probed lanes in needs; name exactly one.",
-        ),
-    ],
-)
-def test_lanes_that_cannot_train_together(lanes: list[Lane], text: str):
-    with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-        check_lanes(lanes)
 
 
 @pytest.mark.parametrize(

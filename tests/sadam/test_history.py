@@ -11,7 +11,7 @@ from tests.sadam.test_snapshots import saved
 def record(step: int, runs: int = 2, j: int = 3) -> Record:
     value = torch.full((runs,), float(step))
     wide = torch.full((runs, j), float(step))
-    return Record(step, *([value] * 10), wide, wide)
+    return Record(step, *([value] * 13), wide, wide)
 
 
 def filled(steps: int, capacity: int) -> History:
@@ -119,7 +119,9 @@ def test_columns_that_do_not_fit():
             ValueError, match=r"row of step 1 differs from those .* in levels; give"
         ):
             history.append(record(1), levels=other)
-    with pytest.raises(ValueError, match=r"row of step 1 differs .* in damping, effective_lr, got"):
+    with pytest.raises(
+        ValueError, match=r"row of step 1 differs .* in damping, effective_lr, forwards"
+    ):
         history.append(record(1, runs=3), levels=np.zeros(2, np.int64))
     assert len(history) == 1
 

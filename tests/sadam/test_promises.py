@@ -11,7 +11,7 @@ from demo_models.scenarios import SCENARIOS
 from probes import Objective
 from sadam.batches import Batches
 from sadam.ensemble import Ensemble
-from sadam.lanes import LANES
+from sadam.lanes import DEFAULT_LANES, LANES
 from sadam.promises import broken_promises, loss_jump, promise_kept, relative_jump
 from sadam.settings import Settings
 
@@ -66,7 +66,7 @@ def test_got_is_the_change_on_the_same_batch():
     objective = Objective.from_module(problem.network(0), problem.loss, problem.probe)
     ensemble = Ensemble(
         objective,
-        list(LANES.values()),
+        [LANES[key] for key in DEFAULT_LANES],
         seeds=seeds,
         initial=torch.stack([problem.start(seed) for seed in seeds]),
         batches=batches,
@@ -87,7 +87,7 @@ def test_got_of_a_full_batch_or_a_function_is_the_change_of_the_recorded_loss():
     theta = torch.tensor([[2.0, -1.0]], dtype=torch.float64)
     ensemble = Ensemble(
         Objective.from_function(lambda p: p.square().sum(-1), theta[0]),
-        list(LANES.values()),
+        [LANES[key] for key in DEFAULT_LANES],
         seeds=[0],
         initial=theta,
         batches=None,

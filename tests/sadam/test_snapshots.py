@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sadam.snapshots import Snapshots
@@ -71,6 +71,7 @@ def test_the_default_network_needs_no_less_than_it_is_given():
     assert snapshots.steps[-200:] == tuple(range(100, 300))
 
 
+@settings(deadline=None)  # its longest examples take 0.2 s beside a busy neighbour
 @given(
     st.integers(1, 400), st.integers(4, 60), st.integers(4, 40), st.integers(8, 120), st.integers()
 )
