@@ -1,6 +1,8 @@
 # make app    open the page on localhost:8501
 # make test   set up and run every test
 # make lint   ruff and pyright alone
+# make bench  measure speed: a table, and .benchmarks/bench.json (THREADS=1, FULL=1)
+# make score  compute the page Score's table anew, into app/score/result.json: some minutes
 # make screenshot  remake the README's picture
 # make clean  remove the virtual environment and every cache
 #
@@ -12,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: app test lint screenshot clean
+.PHONY: app test lint bench score screenshot clean
 
 app: .venv/app.stamp
 	$(BIN)/python -m app serve
@@ -26,6 +28,13 @@ lint: .venv/test.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
+bench: .venv/test.stamp
+	mkdir -p .benchmarks
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py -q --benchmark-quiet --benchmark-json=.benchmarks/bench.json
+
+score: .venv/app.stamp
+	$(BIN)/python -m app score
+
 # The README's picture, from a real run.
 screenshot: .venv/test.stamp
 	$(BIN)/python -m pytest tests/browser -k "fit and light and size0"
@@ -33,7 +42,7 @@ screenshot: .venv/test.stamp
 	cp "tests/browser/screenshots/test_both_sizes_and_themes_fit[size0-light]-0.png" app/screenshots/lab.png
 
 clean:
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
+	rm -rf .venv .benchmarks .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/app.stamp: requirements.txt | .venv/made

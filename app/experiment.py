@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from demo_models.scenarios import DEFAULT, SCENARIOS, Scenario
-from sadam.lanes import LANES
+from sadam.lanes import DEFAULT_LANES, LANES
 
 PLANES = {
     "pca": "PCA of all paths",
@@ -21,7 +21,12 @@ MEASURES = {
     "lgi": "LGI, the paper's instability",
     "asymmetry": "Asymmetry",
     "variance": "Variance of the slopes",
+    "holder": "Hölder exponent",
+    "roughness": "Roughness",
+    "diameter": "Clarke diameter, lower bound",
+    "stationarity": "Clarke stationarity, upper bound",
 }
+DRAWS = {"shared": "One draw for all points", "fresh": "A draw for each point"}
 SERIES = {
     "gradient": "Gradient",
     "update": "Update, damping divided out",
@@ -34,17 +39,38 @@ STRIPS = {
     "broken": "Broken promises",
     "kept": "Promise kept",
     "levels": "Weights changing level",
+    "oscillating": "Oscillating weights",
+    "alpha": "Cockpit's α",
+    "sharpness": "Sharpness / limit",
+    "along-lgi": "LGI along the run",
+    "along-asymmetry": "Asymmetry along the run",
+    "along-holder": "Hölder exponent along the run",
+    "along-roughness": "Roughness along the run",
+    "along-diameter": "Clarke diameter along the run",
 }
+#: Strips that are measured after the fact, at kept steps, and the instrument of each.
+ALONG = {key: key.removeprefix("along-") for key in STRIPS if key.startswith("along-")}
+TABLES = {"chatter": "Chattering", "cost": "Path and cost", "oscillation": "Oscillation"}
 SURFACES = {"heatmap": "Heatmap", "contour": "Contour", "surface": "Surface"}
 SCALES = {"shared": "Same axes", "own": "Own axes"}
 ROUNDING = {2: "2 bit", 4: "4 bit", 32: "off"}
+#: Optimizers at once: as many as there are colours to tell apart.
+MOST_LANES = 8
 SLICE_POINTS = (9, 17, 33, 65, 129)
 #: Fields that act on a run in progress; a change of any other training field starts it anew.
 LIVE = frozenset({"lr", "lgi_lambda", "steps"})
 #: Fields that only change what is drawn.
 VIEW = frozenset(
     {"plane", "extent", "measure", "series", "mark", "strips", "surface", "scale"}
-    | {"slice_resolution", "map_resolution", "map_k", "map_sigma"}
+    | {
+        "slice_resolution",
+        "map_resolution",
+        "map_k",
+        "map_sigma",
+        "map_draws",
+        "table",
+        "reference",
+    }
 )
 
 
@@ -72,20 +98,22 @@ class Experiment:
 
     scenario: str = _choice({k: s.title for k, s in SCENARIOS.items()}, DEFAULT, "Scenario")
     bits: int = field(default=2, metadata={"options": ROUNDING, "label": "Rounding"})
-    lanes: tuple[str, ...] = field(default=tuple(LANES), metadata={"label": "Optimizers"})
+    lanes: tuple[str, ...] = field(default=DEFAULT_LANES, metadata={"label": "Optimizers"})
     lr: float = _number(1e-6, 10.0, SCENARIOS[DEFAULT].lr, "Learning rate")
     lgi_lambda: float = _number(0.0, 100.0, 2.0, "Strength λ")
     k: int = _number(1, 64, 2, "Probes k")
     sigma: float = _number(1e-6, 10.0, 0.01, "Radius σ")
     batch: int = _number(1, 4096, SCENARIOS[DEFAULT].batch, "Batch")
     seed: int = _number(0, 999_999, 0, "First seed")
-    seeds: int = _number(1, 8, 1, "Seeds")
+    seeds: int = _number(1, 32, 1, "Seeds")
     steps: int = _number(1, 100_000, SCENARIOS[DEFAULT].steps, "Steps")
     plane: str = _choice(PLANES, "pca", "Plane")
     extent: tuple[float, ...] = field(default=(), metadata={"label": "Extent"})
     measure: str = _choice(MEASURES, "lgi", "Measure")
     series: str = _choice(SERIES, "gradient", "Spectrum of")
     strips: str = _choice(STRIPS, "loss", "Strips")
+    table: str = _choice(TABLES, "chatter", "Figures")
+    reference: str = _choice({key: lane.title for key, lane in LANES.items()}, "adamw", "Less")
     surface: str = _choice(SURFACES, "heatmap", "Slice as")
     scale: str = _choice(SCALES, "shared", "Axes")
     mark: float = _number(0.01, 0.49, 0.1, "Mark")
@@ -93,6 +121,7 @@ class Experiment:
     map_resolution: int = _number(5, 65, 15, "Map points")
     map_k: int = _number(2, 64, 4, "Map probes k")
     map_sigma: float = _number(1e-6, 10.0, 0.1, "Map radius σ")
+    map_draws: str = _choice(DRAWS, "shared", "Map directions")
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -104,6 +133,13 @@ class Experiment:
                 object.__setattr__(self, item.name, _checked_choice(item, value))
         object.__setattr__(self, "lanes", _checked_lanes(self.lanes))
         object.__setattr__(self, "extent", _checked_extent(self.extent))
+        short = [key for key in self.lanes if LANES[key].needs_seeds > self.seeds]
+        if short:
+            lane = LANES[short[0]]
+            raise ExperimentError(
+                f"Seeds (seeds) is {self.seeds}; {lane.title} needs {lane.needs_seeds} or more: "
+                "raise Seeds first, or leave it out."
+            )
         pool = self.problem.pool
         if pool is not None and self.batch > pool:
             raise ExperimentError(
@@ -238,6 +274,10 @@ def _checked_lanes(lanes: Any) -> tuple[str, ...]:
         found = ", ".join(ascii(name)[:60] for name in unknown) or "none"
         raise ExperimentError(
             f"Optimizers (lanes) has {found}; expected at least one of {', '.join(LANES)}."
+        )
+    if len(names) > MOST_LANES:
+        raise ExperimentError(
+            f"Optimizers (lanes) has {len(names)}; expected at most {MOST_LANES} at once."
         )
     for name in names:
         missing = [LANES[other].title for other in LANES[name].needs if other not in names]

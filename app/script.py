@@ -12,10 +12,9 @@ if ROOT not in sys.path:
 
 import streamlit as st  # noqa: E402
 
-from app.views import lab  # noqa: E402
+from app.views import navigation  # noqa: E402
 
 st.set_page_config(
     page_title="Chatterscope", page_icon="〰️", layout="wide", initial_sidebar_state=232
 )
-pages = [st.Page(lab.show, title="Lab", url_path="lab", default=True)]
-st.navigation(pages, position="hidden").run()
+navigation.run()

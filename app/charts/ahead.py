@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app.charts.spec import STYLES, Chart, axis, label, layout, line, number, typed
+from app.charts.spec import STYLES, Chart, axis, label, layout, line, number, stack, typed
 from app.experiment import SCALES
 from app.live.view import View
 from sadam.lanes import LANES
@@ -25,26 +25,40 @@ def ahead_chart(view: View) -> Chart:
         A chart with the traces "lane", "lane:promise", "lane:now" and "lane:after".
     """
     ahead, lanes = view.ahead, view.experiment.lanes
-    width = (1 - GAP * (len(lanes) - 1)) / len(lanes)
+    rows = 1 if len(lanes) <= 4 else 2
+    columns = -(-len(lanes) // rows)
+    width = (1 - GAP * (columns - 1)) / columns
+    heights = stack(rows, gap=0.3)
     chart_layout = layout(f"{view.experiment.scenario}:{view.experiment.scale}", (46, 8, 20, 22))
     traces: dict[str, Any] = {}
     annotations, shapes = [], []
     shared = _shared_range(view)
     for index, key in enumerate(lanes):
         suffix = "" if index == 0 else str(index + 1)
-        left = index * (width + GAP)
+        left, up = (index % columns) * (width + GAP), heights[index // columns]
         own = view.experiment.scale == "own"
         scale = {} if own or shared is None else {"range": shared}
         chart_layout[f"xaxis{suffix}"] = axis(
-            domain=[left, min(1.0, left + width)], range=[-2, 3], dtick=1, anchor=f"y{suffix}"
+            domain=[left, min(1.0, left + width)],
+            range=[-2, 3],
+            dtick=1,
+            anchor=f"y{suffix}",
+            showticklabels=index + columns >= len(lanes),
         )
         chart_layout[f"yaxis{suffix}"] = axis(
-            "change of loss" if index == 0 else "", anchor=f"x{suffix}", nticks=7, **scale
+            "change of loss" if index == 0 and rows == 1 else "",
+            anchor=f"x{suffix}",
+            domain=up,
+            nticks=7 if rows == 1 else 4,
+            **scale,
         )
         text = LANES[key].title
         result = ahead.lines.get(key) if ahead else None
         if result is not None:
-            text += f"  promised {number(result.promised)}, got {number(result.got)}"
+            said = (number(result.promised), number(result.got))
+            text += (
+                "  promised {}, got {}".format(*said) if columns < 4 else "  {} → {}".format(*said)
+            )
             axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
             traces |= {f"{key}:{name}": trace | axes for name, trace in _panel(key, result).items()}
             shapes.append(
@@ -68,7 +82,7 @@ def ahead_chart(view: View) -> Chart:
                 xref="paper",
                 yref="paper",
                 x=left,
-                y=1,
+                y=up[1],
                 yanchor="bottom",
                 yshift=2,
             )
@@ -79,7 +93,9 @@ def ahead_chart(view: View) -> Chart:
         "note": _note(view),
         "traces": traces,
         "layout": chart_layout,
-        "choices": [{"field": "scale", "value": view.experiment.scale, "options": SCALES}],
+        "choices": [
+            {"field": "scale", "label": "Axes", "value": view.experiment.scale, "options": SCALES}
+        ],
     }
 
 

@@ -33,7 +33,7 @@ def line_parts(view: View, asked: int | None = None) -> dict[str, dict[str, Any]
         "scrubber": scrubber(view, asked),
         "sentence": sentence(view),
         "next": {"text": try_next(view)},
-        "table": lane_table(view, spectra),
+        "table": lane_table(view),
     }
     return words | _ordered(charts)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from app.charts.spec import STYLES, Chart, axis, label, layout, line, stack, typed, typed_steps
+from app.charts.spec import STYLES, Chart, axis, cells, label, layout, line, typed, typed_steps
 from app.live.view import View
 from sadam.lanes import LANES
 
@@ -24,26 +24,28 @@ def edge_chart(view: View) -> Chart:
         A chart with one trace a lane, or none where nothing is rounded and nothing has a kink.
     """
     lanes = view.experiment.lanes
-    domains = stack(len(lanes))
     first = max(0, view.step - WINDOW)
     chart_layout = layout(
         f"{view.experiment.scenario}:{view.experiment.bits}", (36, 10, 16, 22), annotations=[]
     )
-    chart_layout["xaxis"] = axis(
-        anchor="y" if len(lanes) == 1 else f"y{len(lanes)}", range=[first, first + WINDOW]
-    )
     held = view.codes or view.kinks
     steps = np.array([step for step in held if first <= step <= view.step], dtype=int)
     traces: dict[str, Any] = {}
-    for index, key in enumerate(lanes):
-        name = "y" if index == 0 else f"y{index + 1}"
+    for index, (key, (across, up, lowest)) in enumerate(zip(lanes, cells(len(lanes)), strict=True)):
+        suffix = "" if index == 0 else str(index + 1)
         text, values = "", np.empty(0)
         if view.codes and len(steps):
             text, values = _most_flipping(view.codes, steps, index)
         elif view.kinks and len(steps):
             values = np.array([view.kinks[step][index] for step in steps.tolist()])
-        chart_layout[name.replace("y", "yaxis", 1)] = axis(
-            domain=domains[index], anchor="x", nticks=3, **_levels_axis(view, values)
+        chart_layout[f"xaxis{suffix}"] = axis(
+            domain=across,
+            anchor=f"y{suffix}",
+            range=[first, first + WINDOW],
+            showticklabels=lowest,
+        )
+        chart_layout[f"yaxis{suffix}"] = axis(
+            domain=up, anchor=f"x{suffix}", nticks=3, **_levels_axis(view, values)
         )
         if len(values):
             traces[key] = line(
@@ -52,7 +54,8 @@ def edge_chart(view: View) -> Chart:
                 typed(values),
                 STYLES[key].color,
                 width=1.4,
-                yaxis=name,
+                xaxis=f"x{suffix}",
+                yaxis=f"y{suffix}",
                 hovertemplate="%{x}: %{y:.3g}",
             )
             if view.codes:
@@ -63,9 +66,9 @@ def edge_chart(view: View) -> Chart:
                 STYLES[key].color,
                 xref="paper",
                 yref="paper",
-                x=0.99,
+                x=across[1],
                 xanchor="right",
-                y=domains[index][1],
+                y=up[1],
                 yanchor="bottom",
             )
         )

@@ -10,16 +10,22 @@ from app.charts.spec import STYLES, Chart, axis, layout, number, typed
 from app.experiment import MEASURES, PLANES, SURFACES
 from app.live.view import Maps, View
 from probes.instability import InstabilityMap
+from probes.maps import CLARKE_MEASURES
 from probes.slices import Slice
 from sadam.lanes import LANES
 
 MAP_NOTES = {
-    "lgi": "Bright is not rough: all cells share one draw of directions, and on a slope the "
-    "level is that draw's.",
+    "lgi": "Bright is not rough: its mean is 1 on any slope.",
     "asymmetry": "Do forward and backward changes fail to cancel? 0 on a smooth slope, "
     "1 at a smooth minimum too.",
     "variance": "Grows with the slope's square: a steep smooth place is bright as well.",
+    "holder": "2 smooth, 1 kink, 0 jump, from three radii on; between many of them in between.",
+    "roughness": "Fourth differences over slopes, at σ: 0 where a cubic tells it all.",
+    "diameter": "Largest distance of sampled gradients within σ: shrinks with σ where smooth.",
+    "stationarity": "Smallest convex combination of sampled gradients within σ.",
 }
+BARS = {"lgi": "LGI", "holder": "Hölder exponent", "roughness": "roughness, log"}
+TOPS = {"asymmetry": 1.0, "holder": 2.0}
 WAITING = "Computed at step 100, 200, 400 and so on, or when you press Compute maps."
 
 
@@ -137,7 +143,14 @@ def slice_chart(view: View) -> Chart:
     """
     maps = view.maps
     surface = view.experiment.surface == "surface"
-    choices = [{"field": "surface", "value": view.experiment.surface, "options": SURFACES}]
+    choices = [
+        {
+            "field": "surface",
+            "label": "Slice as",
+            "value": view.experiment.surface,
+            "options": SURFACES,
+        }
+    ]
     if maps is None:
         return _empty("Loss slice", WAITING, view) | {"choices": choices}
     traces: dict[str, Any] = {}
@@ -185,35 +198,65 @@ def map_chart(view: View) -> Chart:
         return _empty(title, WAITING, view)
     traces: dict[str, Any] = {}
     probes = ""
-    if maps.map is not None:
+    if maps.map is not None and measure in maps.map.values:
         values = np.asarray(maps.map.values[measure], dtype=float)
         finite = values[np.isfinite(values)]
-        top = maps.map.k / (maps.map.k - 1) if measure == "lgi" else 1.0
-        if measure == "variance":
-            top = float(finite.max()) if finite.size else 1.0
+        low, top = 0.0, TOPS.get(measure) or (float(finite.max()) if finite.size else 1.0)
+        bar: dict[str, Any] = {}
+        if measure == "lgi":
+            top = maps.map.k / (maps.map.k - 1)
+        elif measure == "roughness" and finite.size and float(finite.min()) > 0:
+            # From smooth to rough it spans ten decades.
+            values = np.log10(np.where(values > 0, values, np.nan))
+            low, top = float(np.log10(finite.min())), float(np.log10(finite.max()))
+            bar = _log_ticks(low, top)
         traces["measure"] = {
             "type": "heatmap",
             "x": typed(maps.map.a),
             "y": typed(maps.map.b),
             "z": typed(values),
             "colorscale": "Viridis",
-            "zmin": 0,
+            "zmin": low,
             "zmax": top,
             "zsmooth": False,
             "hovertemplate": f"{measure} %{{z:.3g}}<extra></extra>",
-            "colorbar": _colorbar({"lgi": "LGI"}.get(measure, measure)),
+            "colorbar": _colorbar(BARS.get(measure, measure), **bar),
         }
         mean = number(float(finite.mean())) if finite.size else "–"
-        probes = f"k {maps.map.k}, σ {maps.map.sigma:g}, mean {mean}. "
+        probes = f"{_probes(maps.map, measure)}, mean {mean}. {_unresolved(maps.map, measure)}"
+        if view.weights and measure in CLARKE_MEASURES:
+            probes += "The surrogate's gradients. "
     return {
         "title": title,
-        "note": f"{_stopped(maps, maps.map)}{probes}{MAP_NOTES[measure]}",
+        "note": f"{_stopped(maps, maps.map)}{probes}{MAP_NOTES[measure]}{_shared(view)}",
         "traces": traces | _paths(view),
         "layout": _axes(maps, view),
         "progress": _progress(maps, "instability map"),
         "extent": True,
-        "choices": [{"field": "measure", "value": measure, "options": MEASURES}],
+        "choices": [
+            {"field": "measure", "label": "Measure", "value": measure, "options": MEASURES}
+        ],
     }
+
+
+def _probes(measured: InstabilityMap, measure: str) -> str:
+    if measure in CLARKE_MEASURES:
+        return f"{measured.k} gradients within {measured.sigma:g}"
+    exact = ", float64" if measure in ("holder", "roughness") else ""
+    return f"k {measured.k}, σ {measured.sigma:g}{exact}"
+
+
+def _shared(view: View) -> str:
+    """What one draw of directions for all points does to the paper's measure."""
+    if view.experiment.measure != "lgi" or view.experiment.map_draws == "fresh":
+        return ""
+    return " All points share one draw of directions: on a slope the level is that draw's."
+
+
+def _unresolved(measured: InstabilityMap, measure: str) -> str:
+    """Says which share has no value because rounding could explain all of it."""
+    share = measured.unresolved(measure)
+    return f"Not resolved at {share:.0%} (blank): try a larger σ. " if share else ""
 
 
 def _stopped(maps: Maps, part: Slice | InstabilityMap | None) -> str:

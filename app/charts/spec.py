@@ -19,6 +19,8 @@ _ROOMS = [int(n * 10**e) for e in range(2, 7) for n in (1, 1.5, 2, 3, 4, 6, 8)]
 
 #: Points of a line on the wire: two a bucket, a bucket for about four pixels of a wide strip.
 LINE_POINTS = 300
+#: Points of each edge of a band over seeds.
+BAND_POINTS = 120
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,22 @@ def stack(count: int, gap: float = 0.08) -> list[tuple[float, float]]:
     return [(max(0.0, bottom), min(1.0, bottom + height)) for bottom in bottoms]
 
 
+def cells(count: int) -> list[tuple[tuple[float, float], tuple[float, float], bool]]:
+    """Where `count` strips stand: up to four below each other, more in two columns.
+
+    Returns:
+        For each its horizontal and vertical domain, and whether it is the lowest of its column.
+    """
+    columns = 1 if count <= 4 else 2
+    rows = -(-count // columns)
+    domains = stack(rows, gap=0.14)
+    across = [(0.0, 1.0)] if columns == 1 else [(0.0, 0.475), (0.525, 1.0)]
+    return [
+        (across[i // rows], domains[i % rows], i % rows == rows - 1 or i == count - 1)
+        for i in range(count)
+    ]
+
+
 def step_axis(view: View) -> dict[str, Any]:
     """From 0 to the present, with room so that the axis moves seldom.
 
@@ -129,11 +147,33 @@ def step_axis(view: View) -> dict[str, Any]:
 
 
 def thinned(
-    steps: np.ndarray, values: np.ndarray, points: int = LINE_POINTS
+    steps: np.ndarray, values: np.ndarray, points: int = LINE_POINTS, *, sparse: bool = False
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Steps and values of a line as they go over the wire, see `decimate`."""
+    """Steps and values of a line as they go over the wire, see `decimate`.
+
+    Args:
+        steps: (T,).
+        values: (T,).
+        points: kept at most.
+        sparse: few steps have a value, and the line goes from one to the next.
+    """
+    if sparse:
+        known = np.isfinite(values)
+        steps, values = steps[known], values[known]
     x, y = decimate(steps, values, points)
     return typed_steps(x), typed(y)
+
+
+def band_traces(
+    key: str, title: str, steps: np.ndarray, low: np.ndarray, high: np.ndarray, color: str
+) -> dict[str, dict[str, Any]]:
+    """The shaded band between two lines, as the traces "key:low" and "key:high"."""
+    edge = {"width": 0.0, "opacity": 0.35, "hoverinfo": "skip"}
+    parts = {}
+    for name, values, more in (("low", low, {}), ("high", high, {"fill": "tonexty"})):
+        x, y = thinned(steps, values, BAND_POINTS)
+        parts[f"{key}:{name}"] = line(title, x, y, color, **edge, **more)
+    return parts
 
 
 def revision(view: View) -> str:
@@ -223,7 +263,7 @@ def number(value: float | None, unit: str = "") -> str:
         return "–"
     if value == 0:
         return f"0{unit}"
-    size = abs(value)
+    size = float(f"{abs(value):.2e}")  # 9.996 has as many digits as 10.0
     if 1e-3 <= size < 1e5:
         digits = max(0, 2 - int(np.floor(np.log10(size))))
         text = f"{value:,.{digits}f}"

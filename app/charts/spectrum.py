@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from app.charts.figures import WINDOW
 from app.charts.spec import STYLES, Chart, axis, label, layout, line, log_ticks, number, typed
 from app.experiment import SERIES
 from app.live.view import View
@@ -17,8 +18,6 @@ TITLES = {
     "update": "update, a divided out",
     "update-applied": "update as applied",
 }
-#: Steps that the spectrum looks back.
-WINDOW = 256
 
 
 def lane_spectra(view: View) -> dict[str, Spectrum | None]:
@@ -60,6 +59,8 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
     """
     mark = view.experiment.mark
     traces, annotations = {}, []
+    columns = 1 if len(spectra) <= 4 else 4
+    rows = -(-len(spectra) // columns)
     for index, (key, result) in enumerate(spectra.items()):
         if result is None:
             continue
@@ -74,22 +75,23 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
             hovertemplate="%{x:.3f} a step: %{y:.3g}",
         )
         share = high_frequency_share(result, mark)
+        text = f"{title}  {share:.0%} above, power {number(result.power)}"
         annotations.append(
             label(
-                f"{title}  {share:.0%} above, power {number(result.power)}",
+                text if columns == 1 else f"{style.glyph} {share:.0%}",
                 style.color,
                 xref="paper",
                 yref="paper",
-                x=1,
+                x=(1 + index % columns) / columns,
                 xanchor="right",
                 y=1,
                 yanchor="bottom",
-                yshift=15 * (len(spectra) - 1 - index),
+                yshift=15 * (rows - 1 - index // columns),
             )
         )
     chart_layout = layout(
         f"{view.experiment.scenario}:{view.experiment.series}",
-        (46, 8, 6 + 15 * len(spectra), 34),
+        (46, 8, 6 + 15 * rows, 34),
         xaxis=axis("cycles a step", range=[0, 0.5], dtick=0.1),
         yaxis=axis("power (RMS 1)", type="log", **_power_ticks(spectra)),
         annotations=annotations,
@@ -105,10 +107,10 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
             }
         ],
     )
-    rows = view.shown("gradient_projection")[-WINDOW:]
+    seen = view.shown("gradient_projection")[-WINDOW:]
     who = "the surrogate's, " if view.weights and view.experiment.series == "gradient" else ""
     note = (
-        f"{who}{rows.shape[-1]} fixed projections, last {len(rows)} steps; drag the mark at "
+        f"{who}{seen.shape[-1]} fixed projections, last {len(seen)} steps; drag the mark at "
         f"{mark:g}. "
     )
     if not traces:
@@ -122,6 +124,13 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
         "note": note,
         "traces": traces,
         "layout": chart_layout,
-        "choices": [{"field": "series", "value": view.experiment.series, "options": SERIES}],
+        "choices": [
+            {
+                "field": "series",
+                "label": "Spectrum of",
+                "value": view.experiment.series,
+                "options": SERIES,
+            }
+        ],
         "mark": True,
     }

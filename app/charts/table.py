@@ -1,4 +1,4 @@
-"""The table: a row an optimizer, the figures of the last steps."""
+"""The table: an optimizer a row, the figures of its last steps, and over seeds differences."""
 
 from __future__ import annotations
 
@@ -6,107 +6,110 @@ from typing import Any
 
 import numpy as np
 
+from app.charts.figures import FIGURES, Figure, measured, words
 from app.charts.spec import STYLES, number
-from app.charts.spectrum import WINDOW
+from app.experiment import TABLES
 from app.live.view import View
-from probes.oscillation import Spectrum, flip_rate, high_frequency_share
+from probes.statistics import Interval, paired_interval
 from sadam.lanes import LANES
-from sadam.promises import broken_promises, loss_jump, promise_kept, relative_jump
-
-#: Steps that the loss jump and the mean damping look back.
-RECENT = 50
 
 
-def lane_table(view: View, spectra: dict[str, Spectrum | None]) -> dict[str, Any]:
-    """Figures of the shown seed, a row a lane.
+def lane_table(view: View) -> dict[str, Any]:
+    """The chosen group of figures, a row a lane.
+
+    With one seed a cell is that run's figure. With more it is their mean, and below it the paired
+    difference to the chosen lane with its 90% interval.
 
     Args:
-        view: needs the columns "probe_loss", "damping" and "gradient_projection".
-        spectra: a lane's spectrum or None.
+        view: the run at the step that is shown.
 
     Returns:
-        {"columns": [{"title", "help"}], "rows": [{"key", "color", "glyph", "title", "cells"}]},
-        all cells text with three significant digits.
+        {"choices", "columns": [{"title", "help"}], "rows": [{"key", "color", "glyph", "title",
+        "cells": [{"text", "below"?}]}]}, all text with three significant digits.
     """
-    seeds = view.experiment.seeds
-    losses = view.shown("probe_loss")[-RECENT - 1 :]
-    promised = view.shown("promised")[-RECENT - 1 :]
-    got = view.shown("got")[-RECENT - 1 :]
-    damping = view.shown("damping")[-RECENT:]
-    levels = view.shown("levels_changed")[-RECENT:]
-    accuracy = view.shown("accuracy")[-1]
-    gradients = view.shown("gradient_projection")[-WINDOW:]
+    group = FIGURES[view.experiment.table]
+    values = [measured(figure, view) for figure in group]
     rows = []
     for index, key in enumerate(view.experiment.lanes):
-        recent = view.trained(index)[-RECENT - 1 :]
-        flips = flip_rate(gradients[view.trained(index)[-WINDOW:], index])
-        result = spectra[key]
-        share = None if result is None else high_frequency_share(result, view.experiment.mark)
-        diverged = int(view.diverged_at[index * seeds])
-        title = LANES[key].title + (f", diverged at step {diverged}" if diverged >= 0 else "")
+        cells = [
+            _cell(figure, value, index, view) for figure, value in zip(group, values, strict=True)
+        ]
+        style = STYLES[key]
+        title = LANES[key].title + _divergence(view, index)
         rows.append(
             {
                 "key": key,
-                "color": STYLES[key].color,
-                "glyph": STYLES[key].glyph,
+                "color": style.color,
+                "glyph": style.glyph,
                 "title": title,
-                "cells": [
-                    number(float(losses[-1, index])),
-                    number(100 * float(accuracy[index]), " %"),
-                    number(loss_jump(losses[recent, index])),
-                    number(100 * relative_jump(losses[recent, index]), " %"),
-                    _percent(broken_promises(promised[:, index], got[:, index])),
-                    _percent(promise_kept(promised[:, index], got[:, index])),
-                    number(float(levels[:, index].mean())) if view.weights else "–",
-                    _percent(flips),
-                    _percent(share),
-                    number(_finite_mean(damping[:, index])),
-                ],
+                "cells": cells,
             }
         )
-    return {"columns": _columns(view), "rows": rows}
+    columns = [{"title": words(f.title, view), "help": words(f.help, view)} for f in group]
+    return {"choices": _choices(view), "columns": columns, "rows": rows}
 
 
-def _percent(share: float | None) -> str:
-    return number(None if share is None else 100 * share, " %")
+def difference(values: np.ndarray, lane: int, other: int) -> Interval:
+    """The paired difference of two lanes over the seeds.
+
+    Args:
+        values: (L, S) a figure of every run.
+        lane: whose figure.
+        other: less whose figure.
+    """
+    return paired_interval(values[lane] - values[other])
 
 
-def _finite_mean(values: np.ndarray) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.mean()) if finite.size else None
+def _cell(figure: Figure, values: np.ndarray, lane: int, view: View) -> dict[str, str]:
+    shown = values * 100 if figure.unit == " %" else values
+    seeds = view.experiment.seeds
+    if seeds == 1:
+        return {"text": number(float(shown[lane, 0]), figure.unit)}
+    finite = shown[lane][np.isfinite(shown[lane])]
+    text = number(float(finite.mean()), figure.unit) if finite.size else "–"
+    reference = view.experiment.lanes.index(view.reference)
+    if lane == reference or not finite.size:
+        return {"text": text}
+    return {"text": text, "below": _below(difference(shown, lane, reference))}
 
 
-def _columns(view: View) -> list[dict[str, str]]:
-    return [
-        {"title": "Loss", "help": f"on the {view.samples} fixed samples" * bool(view.samples)},
-        {
-            "title": "Test accuracy",
-            "help": f"on unseen samples, at step {view.step}",
-        },
-        {
-            "title": "Loss jump per step",
-            "help": f"mean |change| of that loss, last {RECENT} steps",
-        },
-        {"title": "relative", "help": "that jump as a share of the mean loss"},
-        {
-            "title": "Rose though a fall was promised",
-            "help": f"broken promises: share of the last {RECENT} steps that promised a fall",
-        },
-        {
-            "title": "Promise kept",
-            "help": f"sum of real / sum of promised change on the same batch, last {RECENT} steps",
-        },
-        {
-            "title": "Weights changing level",
-            "help": f"a step, of {view.weights:,} quantized weights, last {RECENT} steps",
-        },
-        {
-            "title": "Gradient flips",
-            "help": f"sign changes of its projections from step to step, last {WINDOW} steps",
-        },
-        {
-            "title": f"Power above {view.experiment.mark:g}",
-            "help": "share of the spectrum's power above the mark, in cycles a step",
-        },
-        {"title": "Mean damping", "help": f"mean of a, last {RECENT} steps"},
+def _below(found: Interval) -> str:
+    """The difference in words: its interval, or that none is seen."""
+    if found.method == "none":
+        return ""
+    pairs = f", {found.n} pairs" if found.left_out else ""
+    if found.sign == 0:
+        return f"no difference seen{pairs}"
+    signed = "+" if found.value > 0 else ""
+    if found.method == "t":
+        return f"{signed}{number(found.value)} ± {number(found.high - found.value)}{pairs}"
+    return f"{number(found.low)} to {number(found.high)}{pairs}"
+
+
+def _divergence(view: View, lane: int) -> str:
+    seeds = view.experiment.seeds
+    at = view.diverged_at[lane * seeds : (lane + 1) * seeds]
+    lost = at[at >= 0]
+    if not len(lost):
+        return ""
+    if seeds == 1:
+        return f", diverged at step {int(lost[0])}"
+    return f", {len(lost)} of {seeds} diverged"
+
+
+def _choices(view: View) -> list[dict[str, Any]]:
+    choices: list[dict[str, Any]] = [
+        {"field": "table", "label": "Figures", "value": view.experiment.table, "options": TABLES}
     ]
+    if view.experiment.seeds > 1 and len(view.experiment.lanes) > 1:
+        options = {key: f"less {LANES[key].title}" for key in view.experiment.lanes}
+        choices.append(
+            {
+                "field": "reference",
+                "label": f"Mean of {view.experiment.seeds} seeds; below, the paired difference "
+                "with its 90% interval",
+                "value": view.reference,
+                "options": options,
+            }
+        )
+    return choices

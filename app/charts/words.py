@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from app.charts.figures import ACCURACY, JUMP, RECENT, Figure, measured
 from app.charts.spec import STYLES, number
-from app.charts.table import RECENT
+from app.charts.verdict import verdict
 from app.live.view import View
 from sadam.lanes import LANES
-from sadam.promises import loss_jump
+
+#: Optimizers that the sentence names at most; the table has them all.
+NAMED = 3
 
 
 def sentence(view: View) -> dict[str, Any]:
@@ -20,25 +23,36 @@ def sentence(view: View) -> dict[str, Any]:
         view: needs the columns "probe_loss" and "accuracy".
 
     Returns:
-        {"parts": [{"text", "color"?}]}.
+        {"parts": [{"text", "color"?}], "verdict": what the controls say, or ""}.
     """
-    losses = view.shown("probe_loss")[-RECENT - 1 :]
-    accuracy = view.shown("accuracy")[-1]
-    if len(losses) < 2:
-        return {"parts": [{"text": "Press Run: all optimizers start from the same weights."}]}
-    parts: list[dict[str, str]] = [{"text": f"Last {len(losses) - 1} steps: "}]
-    for index, key in enumerate(view.experiment.lanes):
-        recent = view.trained(index)[-RECENT - 1 :]
-        jump = number(loss_jump(losses[recent, index]))
+    steps = min(RECENT, len(view.steps) - 1)
+    if steps < 1:
+        text = "Press Run: all optimizers start from the same weights."
+        return {"parts": [{"text": text}], "verdict": ""}
+    seeds = view.experiment.seeds
+    of = f", mean of {seeds} seeds" if seeds > 1 else ""
+    jumps, accuracies = _over_seeds(JUMP, view), _over_seeds(ACCURACY, view)
+    parts: list[dict[str, str]] = [{"text": f"Last {steps} steps{of}: "}]
+    named = view.experiment.lanes[:NAMED]
+    for index, key in enumerate(named):
+        jump = number(jumps[index])
         owner = {"smaller": "AdamW's at a smaller step"}.get(key, f"{LANES[key].title}'s")
         verb = " loss jumped by " if index == 0 else " by "
         parts += [{"text": owner + verb}, {"text": jump, "color": STYLES[key].color}]
         if index == 0:
             parts.append({"text": " a step"})
-        if np.isfinite(accuracy[index]):
-            parts.append({"text": f" ({number(100 * float(accuracy[index]), ' %')} right)"})
-        parts.append({"text": ", " if index < len(view.experiment.lanes) - 1 else "."})
-    return {"parts": parts}
+        if np.isfinite(accuracies[index]):
+            parts.append({"text": f" ({number(100 * accuracies[index], ' %')} right)"})
+        parts.append({"text": ", " if index < len(named) - 1 else "."})
+    return {"parts": parts, "verdict": verdict(view)}
+
+
+def _over_seeds(figure: Figure, view: View) -> list[float]:
+    """A figure's mean over the seeds that have one, for every lane; nan where none has."""
+    values = measured(figure, view)
+    count = np.isfinite(values).sum(axis=1)
+    total = np.where(np.isfinite(values), values, 0.0).sum(axis=1)
+    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0).tolist()
 
 
 def try_next(view: View) -> str:

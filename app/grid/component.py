@@ -17,18 +17,26 @@ _component = v2.component("chatterscope.grid", js=_LOADER, isolate_styles=False)
 
 
 def grid(
-    message: dict[str, Any], on_resend: Callable[[], None], on_action: Callable[[], None]
+    message: dict[str, Any],
+    on_resend: Callable[[], None],
+    on_action: Callable[[], None],
+    page: str = "lab",
 ) -> Any:
     """Mount the grid, or hand it its next message.
 
     Args:
         message: from `Delta.message`.
         on_resend: the browser has missed a message and needs everything.
-        on_action: a button in the grid was pressed; its name is the result's `action`.
+        on_action: something in the grid was pressed or moved; the result's `action` says what.
+        page: whose panels are drawn, see `PAGES` in grid.js; the result's key is "grid" for the
+            lab, else the page's name.
 
     Returns:
         The component's result.
     """
     return _component(
-        key="grid", data=message, on_resend_change=on_resend, on_action_change=on_action
+        key="grid" if page == "lab" else page,
+        data=message | {"page": page},
+        on_resend_change=on_resend,
+        on_action_change=on_action,
     )

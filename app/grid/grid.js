@@ -5,8 +5,12 @@ import { bindKeys } from "./keys.js";
 
 const BASE = new URL(".", import.meta.url);
 
-/** Panels in reading order; the names are grid areas in grid.css. */
-const PANELS = ["ahead", "strips", "edge", "slice", "map", "damping", "spectrum"];
+/** A page's panels in reading order; the names are grid areas in grid.css. */
+const PAGES = {
+  lab: ["ahead", "strips", "edge", "slice", "map", "damping", "spectrum"],
+  instruments: ["slice", "radius", "byk", "histogram", "damping"],
+  stationarity: ["constant", "falling"],
+};
 /** In focus everything is read from the back of a room. */
 const FOCUS_SCALE = 1.7;
 
@@ -39,21 +43,29 @@ export function element(tag, className, text = "") {
 }
 
 class Grid {
-  constructor(parent) {
+  constructor(parent, page) {
+    this.names = PAGES[page];
+    this.hovered = this.names[0];
     this.seq = -1;
     this.parts = {};
     this.dirty = new Set();
     this.focused = null;
-    this.root = element("div", "cs-grid");
+    this.root = element("div", `cs-grid cs-${page}`);
     this.status = element("div", "cs-status");
-    this.scrubber = new Scrubber((step) => this.act({ do: "look", step }));
     this.sentence = element("p", "cs-sentence");
     this.table = element("table", "cs-table");
     this.next = element("p", "cs-next");
     const holder = element("div", "cs-table-holder");
     holder.append(this.table);
-    this.root.append(this.scrubber.root, this.sentence, holder);
-    this.panels = Object.fromEntries(PANELS.map((name) => [name, this.panel(name)]));
+    this.root.append(this.sentence, holder);
+    this.panels = Object.fromEntries(this.names.map((name) => [name, this.panel(name)]));
+    // What the arrow keys move: the step that is shown, or the point that is measured.
+    if (page === "lab") {
+      this.scrubber = new Scrubber((step) => this.act({ do: "look", step }));
+      this.root.prepend(this.scrubber.root);
+    } else if (page === "instruments") {
+      this.scrubber = new Handle(this.panels.slice, (at) => this.act({ do: "move", ...at }));
+    }
     this.root.append(this.next);
     parent.append(this.status, this.root);
     this.resize = new ResizeObserver(() => this.redraw());
@@ -133,7 +145,7 @@ class Grid {
   }
 
   redraw() {
-    PANELS.forEach((name) => this.dirty.add(name));
+    this.names.forEach((name) => this.dirty.add(name));
     this.draw();
   }
 
@@ -145,12 +157,13 @@ class Grid {
       const words = {
         status: (part) => this.drawStatus(part),
         scrubber: (part) => this.scrubber.draw(part),
+        point: (part) => this.scrubber.draw(part),
         sentence: (part) => this.drawSentence(part),
         next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
         table: (part) => this.drawTable(part),
       };
       // Words first: the table's height decides how tall the charts are.
-      for (const name of [...Object.keys(words), ...PANELS]) {
+      for (const name of [...Object.keys(words), ...this.names]) {
         const part = this.parts[name];
         if (!part || !this.dirty.has(name)) continue;
         if (name in words) words[name](part);
@@ -160,32 +173,35 @@ class Grid {
     });
   }
 
-  drawStatus({ step, rate, done, message }) {
-    this.status.replaceChildren(
-      element("span", "", "Step "),
-      element("b", "cs-step", String(step)),
-      element("span", "cs-rate", rate),
-    );
+  drawStatus({ text, step, rate, done, message }) {
+    const words = text !== undefined
+      ? [element("span", "cs-doing", text)]
+      : [element("span", "", "Step "), element("b", "cs-step", String(step)),
+         element("span", "cs-rate", rate)];
+    this.status.replaceChildren(...words);
     if (done !== null && done !== undefined) {
       const bar = Object.assign(element("progress", ""), { max: 1, value: done });
-      bar.setAttribute("aria-label", "First run");
+      bar.setAttribute("aria-label", text ?? "First run");
       this.status.append(bar);
     }
     if (message) this.status.append(element("span", "cs-failed", message));
   }
 
-  drawSentence({ parts }) {
+  drawSentence({ parts, verdict }) {
     const spans = parts.map(({ text, color }) => {
       const span = element(color ? "b" : "span", "", text);
       if (color) span.style.color = color;
       return span;
     });
     this.sentence.replaceChildren(...spans);
+    if (verdict) this.sentence.append(element("span", "cs-verdict", verdict));
   }
 
-  drawTable({ columns, rows }) {
+  drawTable({ choices, columns, rows }) {
     const head = element("tr", "");
-    head.append(element("th", "cs-name", "Optimizer"));
+    const first = element("th", "cs-name");
+    first.append(...choices.map((choice) => this.select(choice)));
+    head.append(first);
     for (const { title, help } of columns) {
       const cell = element("th", "", title);
       cell.title = help;
@@ -197,10 +213,19 @@ class Grid {
       const name = element("th", "cs-name", `${glyph} ${title}`);
       name.scope = "row";
       name.style.color = color;
-      row.append(name, ...cells.map((text) => element("td", "", text)));
+      row.append(name, ...cells.map(({ text, below, beside, stale }) => {
+        const cell = element("td", stale ? "cs-stale" : "", text);
+        if (below) cell.append(element("span", "cs-below", below));
+        if (beside) cell.append(element("span", "cs-beside", beside));
+        return cell;
+      }));
       return row;
     });
-    this.table.replaceChildren(head, ...body);
+    // A menu that is open under a person's hand stays.
+    this.root.classList.toggle("cs-many", rows.length > 4);
+    this.table.classList.toggle("cs-paired", choices.length > 1);
+    const open = document.activeElement?.closest(".cs-table") && this.table.rows[0];
+    this.table.replaceChildren(open || head, ...body);
   }
 
   drawChart(Plotly, css, name, part) {
@@ -208,6 +233,7 @@ class Grid {
     panel.title.textContent = part.title;
     panel.note.textContent = part.note;
     panel.note.title = part.note;
+    panel.chart.classList.toggle("cs-stale", Boolean(part.stale));
     this.drawChoices(panel, part.choices ?? []);
     panel.progress.hidden = !part.progress;
     if (part.progress) {
@@ -225,6 +251,7 @@ class Grid {
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
       edits: { shapePosition: Boolean(part.mark) },
     });
+    this.scrubber?.place?.();
     if (!panel.bound) {
       panel.bound = true;
       panel.chart.on("plotly_relayout", (change) => this.moved(name, change));
@@ -235,20 +262,22 @@ class Grid {
     const state = JSON.stringify(choices);
     if (panel.choices.dataset.state === state) return;
     panel.choices.dataset.state = state;
-    panel.choices.replaceChildren(
-      ...choices.map(({ field, value, options }) => {
-        const select = element("select", "cs-choice");
-        select.setAttribute("aria-label", field);
-        for (const [key, text] of Object.entries(options)) {
-          const option = element("option", "", text);
-          option.value = key;
-          select.append(option);
-        }
-        select.value = value;
-        select.onchange = () => this.set(field, select.value);
-        return select;
-      }),
-    );
+    panel.choices.replaceChildren(...choices.map((choice) => this.select(choice)));
+  }
+
+  /** A control that sets one field of the experiment. */
+  select({ field, label, value, options }) {
+    const select = element("select", "cs-choice");
+    select.title = label;
+    select.setAttribute("aria-label", label);
+    for (const [key, text] of Object.entries(options)) {
+      const option = element("option", "", text);
+      option.value = key;
+      select.append(option);
+    }
+    select.value = value;
+    select.onchange = () => this.set(field, select.value);
+    return select;
   }
 
   /** A person moved the mark, or the extent of the plane. */
@@ -268,10 +297,116 @@ class Grid {
   close() {
     this.resize.disconnect();
     this.unbindKeys();
-    this.scrubber.close();
+    this.scrubber?.close();
     for (const { chart } of Object.values(this.panels)) window.Plotly?.purge(chart);
     this.root.remove();
     this.status.remove();
+  }
+}
+
+/** The point that is measured, on a chart: dragged, put with a click, or moved by arrow keys. */
+class Handle {
+  /** move({x, y, end, n}) asks for figures there; the part that answers carries n. */
+  constructor({ box, chart }, move) {
+    this.chart = chart;
+    this.move_ = move;
+    this.n = -1;
+    this.knob = element("div", "cs-handle");
+    this.knob.tabIndex = 0;
+    this.knob.hidden = true;
+    this.knob.setAttribute("role", "img");
+    this.knob.title = "Drag me; or the arrow keys";
+    this.knob.onkeydown = ({ key }) => {
+      if (key === "ArrowUp" || key === "ArrowDown") this.move(0, key === "ArrowUp" ? 1 : -1);
+    };
+    box.append(this.knob);
+    this.listeners = new AbortController();
+    const on = (target, type, f) =>
+      target.addEventListener(type, f, { capture: true, signal: this.listeners.signal });
+    on(box, "pointerdown", (event) => this.begin(event));
+    on(window, "pointermove", (event) => this.dragging && this.drag(event, false));
+    on(window, "pointerup", (event) => this.dragging && this.drag(event, true));
+  }
+
+  draw(part) {
+    if (this.n < 0) this.n = part.n; // this page is younger than its session
+    this.part = part;
+    if (part.n >= this.n) this.answered();
+  }
+
+  answered() {
+    clearTimeout(this.patience);
+    this.waiting = false;
+    if (this.wanted) this.send();
+    else if (!this.dragging) {
+      [this.x, this.y] = [this.part.x, this.part.y];
+      this.place();
+    }
+  }
+
+  /** Put the knob where x and y are on the chart. */
+  place() {
+    const axes = this.chart._fullLayout;
+    if (!this.part || !axes?.xaxis) return;
+    this.knob.hidden = false;
+    this.knob.setAttribute("aria-label", `Point at ${this.x}, ${this.y}`);
+    const left = this.chart.offsetLeft + axes.xaxis._offset + axes.xaxis.l2p(this.x);
+    const top = this.chart.offsetTop + axes.yaxis._offset + axes.yaxis.l2p(this.y);
+    this.knob.style.translate = `${left}px ${top}px`;
+  }
+
+  /** The coordinates under a pointer. */
+  under({ clientX, clientY }) {
+    const { xaxis, yaxis } = this.chart._fullLayout;
+    const { left, top } = this.chart.getBoundingClientRect();
+    return [xaxis.p2l(clientX - left - xaxis._offset), yaxis.p2l(clientY - top - yaxis._offset)];
+  }
+
+  begin(event) {
+    if (!this.part || !this.chart._fullLayout?.xaxis || event.button !== 0) return;
+    const [x, y] = this.under(event);
+    const [x0, x1, y0, y1] = this.part.extent;
+    const within = x >= x0 && x <= x1 && y >= y0 && y <= y1;
+    if (!within && event.target !== this.knob) return;
+    event.preventDefault();
+    this.knob.focus({ preventScroll: true });
+    this.dragging = true;
+    this.drag(event, false);
+  }
+
+  drag(event, end) {
+    this.dragging = !end;
+    this.go(...this.under(event), end);
+  }
+
+  /** By so many hundredths of the plane. */
+  move(right, up = 0) {
+    if (!this.part) return;
+    const [x0, x1, y0, y1] = this.part.extent;
+    this.go(this.x + (right * (x1 - x0)) / 100, this.y + (up * (y1 - y0)) / 100, true);
+  }
+
+  /** Show it there at once; requests that come faster than answers are left out. */
+  go(x, y, end) {
+    const [x0, x1, y0, y1] = this.part.extent;
+    this.x = Math.min(x1, Math.max(x0, x));
+    this.y = Math.min(y1, Math.max(y0, y));
+    this.place();
+    this.wanted = { x: this.x, y: this.y, end };
+    if (!this.waiting) this.send();
+  }
+
+  send() {
+    this.n += 1;
+    this.waiting = true;
+    this.patience = setTimeout(() => this.answered(), 3000); // an answer was lost
+    this.move_({ ...this.wanted, n: this.n });
+    this.wanted = undefined;
+  }
+
+  close() {
+    clearTimeout(this.patience);
+    this.listeners.abort();
   }
 }
 
@@ -322,7 +457,7 @@ const grids = new WeakMap();
 
 export default async function mount({ data, parentElement, setTriggerValue }) {
   await loadStyle();
-  if (!grids.has(parentElement)) grids.set(parentElement, new Grid(parentElement));
+  if (!grids.has(parentElement)) grids.set(parentElement, new Grid(parentElement, data.page));
   const grid = grids.get(parentElement);
   grid.receive(data, setTriggerValue);
   return () => {

@@ -12,8 +12,8 @@ export function bindKeys(grid) {
     if (key in BUTTONS) document.querySelector(`.st-key-${BUTTONS[key]} button`)?.click();
     else if (key === "f") grid.focus(grid.focused ? null : (grid.hovered ?? "ahead"));
     else if (key === "Escape" && grid.focused) grid.focus(null);
-    else if (key === "ArrowLeft") grid.scrubber.move(-1);
-    else if (key === "ArrowRight") grid.scrubber.move(1);
+    else if (key === "ArrowLeft") grid.scrubber?.move(-1);
+    else if (key === "ArrowRight") grid.scrubber?.move(1);
     else return;
     event.preventDefault();
     event.stopPropagation();

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from app.live.run import Run
 from app.live.view import Maps
 from probes import (
     Plane,
+    clarke_maps,
     fidelity,
     instability_maps,
     loss_slices,
@@ -22,13 +24,18 @@ from probes import (
     start_end_plane,
     step_plane,
 )
+from probes.instability import QUICK, InstabilityMap
+from probes.maps import CLARKE_MEASURES
 from probes.planes import Scaling
+from probes.slices import Slice
 
 RANDOM_PLANES: dict[str, Scaling] = {
     "random-filter": "filter",
     "random-layer": "layer",
     "random-none": "none",
 }
+#: Sampled gradients a direction: as many forward passes as the other measures, about.
+GRADIENTS = 4
 #: Levels of a slice before the last, which is the experiment's resolution.
 COARSE = (9, 17, 33, 65)
 
@@ -54,25 +61,61 @@ def compute_maps(
     chosen_at = step if onto is None else onto.step
     maps = Maps(plane=plane, step=chosen_at, working="loss slice")
     yield maps
-    levels = tuple(n for n in COARSE if n < experiment.slice_resolution)
-    for part in loss_slices(run.objective, plane, (*levels, experiment.slice_resolution)):
-        maps = replace(maps, slice=part, done=part.done)
-        yield maps
+    if onto is not None and _fits(onto.slice, plane, experiment):
+        maps = replace(maps, slice=onto.slice)
+    else:
+        levels = tuple(n for n in COARSE if n < experiment.slice_resolution)
+        for part in loss_slices(run.objective, plane, (*levels, experiment.slice_resolution)):
+            maps = replace(maps, slice=part, done=part.done)
+            yield maps
     if plane.kind != "coordinates":
         maps = replace(maps, fidelity=fidelity(plane, run.objective, _paths(run).flatten(0, 1)))
     maps = replace(maps, working="instability map", done=0.0)
     yield maps
-    for part in instability_maps(
-        run.map_objective,
-        plane,
-        experiment.map_resolution,
-        k=experiment.map_k,
-        sigma=experiment.map_sigma,
-        seed=experiment.seed,
-    ):
+    for part in measured_maps(experiment, run, plane):
         maps = replace(maps, map=part, done=part.done)
         yield maps
     yield replace(maps, working="", done=1.0)
+
+
+def _fits(known: Slice | None, plane: Plane, experiment: Experiment) -> bool:
+    """Whether a slice is complete, of this rectangle and this fine."""
+    if known is None or known.done < 1 or len(known.a) != experiment.slice_resolution:
+        return False
+    corners = (known.a[0], known.a[-1], known.b[0], known.b[-1])
+    return bool(np.allclose(corners, plane.extent))
+
+
+def measured_maps(experiment: Experiment, run: Run, plane: Plane) -> Iterator[InstabilityMap]:
+    """The map that holds the experiment's measure, in float64 where differences are small.
+
+    Args:
+        experiment: names the measure and its probes.
+        run: owned by the calling thread.
+        plane: the rectangle.
+
+    Yields:
+        The map so far.
+    """
+    n, k, sigma = experiment.map_resolution, experiment.map_k, experiment.map_sigma
+    if experiment.measure in CLARKE_MEASURES:
+        yield from clarke_maps(
+            run.map_objective, plane, n, delta=sigma, samples=GRADIENTS * k, seed=experiment.seed
+        )
+        return
+    quick = experiment.measure in QUICK
+    if not quick:
+        plane = replace(plane, origin=plane.origin.double(), axes=plane.axes.double())
+    yield from instability_maps(
+        run.map_objective if quick else run.exact_map_objective,
+        plane,
+        n,
+        k=k,
+        sigma=sigma,
+        seed=experiment.seed,
+        measures=QUICK if quick else (experiment.measure,),
+        fresh=experiment.map_draws == "fresh",
+    )
 
 
 def choose_plane(experiment: Experiment, run: Run, step: int) -> Plane:

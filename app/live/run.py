@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 from app.experiment import Experiment
 from demo_models.problem import build
 from probes import Objective, Plane
+from probes.oscillation import OscillationTracker, oscillating_share
 from sadam.batches import Batches
 from sadam.ensemble import Ensemble
 from sadam.history import History
@@ -30,7 +32,16 @@ COLUMNS = (
     "levels_changed",
     "gradient_projection",
     "update_projection",
+    "loss",
+    "slope_after",
+    "update_cosine",
+    "path_length",
+    "forwards",
+    "distance",
+    "oscillating",
 )
+#: Rows of the history, counted over all runs: 16 MB.
+ROWS = 49_152
 #: Samples of the probe set that an instability map uses.
 MAP_SAMPLES = 256
 
@@ -42,6 +53,7 @@ def settings_of(experiment: Experiment) -> Settings:
         lgi_lambda=experiment.lgi_lambda,
         k_directions=experiment.k,
         sigma=experiment.sigma,
+        total_steps=experiment.steps,
     )
 
 
@@ -83,18 +95,32 @@ class Run:
             batches=batches,
             settings=settings_of(experiment),
         )
-        self.history = History()
+        self.history = self._new_history()
         self.snapshots = Snapshots()
         self.plane: Plane | None = None
         #: Of the shown seed, by step: places on the plane (L, 2), levels (L, W), kinks (L,).
         self.places: dict[int, np.ndarray] = {}
         self.codes: dict[int, np.ndarray] = {}
         self.kinks: dict[int, np.ndarray] = {}
+        self.sharpness: dict[int, np.ndarray] = {}
         self.step = 0
         self.diverged_at = np.full(len(self.ensemble.theta), -1)
+        self._start = self.ensemble.theta
         self._levels = self._codes()
+        self._tracker = OscillationTracker()
         self._measure()
         self.record()
+
+    @cached_property
+    def exact_map_objective(self) -> Objective:
+        """The map's loss in float64, for differences that float32 does not resolve."""
+        batch = self.map_objective.batch
+        if batch is None:
+            assert self.problem.function is not None
+            start = self.problem.start(self.ensemble.seeds[0])
+            return Objective.from_function(self.problem.function, start.double())
+        network = self.problem.network(self.ensemble.seeds[0])
+        return Objective.from_module(network, self.problem.loss, batch, dtype=torch.float64)
 
     def advance(self) -> None:
         """Take one step of every run and measure it; record() makes it known."""
@@ -120,7 +146,15 @@ class Run:
     def state(self) -> dict[str, Any]:
         """All that the run needs to go on bit for bit, as tensors, numbers and text."""
         parts = {"ensemble": self.ensemble, "history": self.history, "snapshots": self.snapshots}
-        return {name: part.state() for name, part in parts.items()}
+        sharpness = {str(step): torch.from_numpy(v) for step, v in self.sharpness.items()}
+        tracker = {
+            name: torch.from_numpy(np.asarray(value))
+            for name, value in self._tracker.state().items()
+        }
+        return {name: part.state() for name, part in parts.items()} | {
+            "tracker": tracker,
+            "sharpness": sharpness,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Put this run where the run of the same experiment was whose `state` this is.
@@ -128,13 +162,18 @@ class Run:
         Raises:
             ValueError: it is another experiment's, or damaged; nothing is changed.
         """
-        history, snapshots = History(), Snapshots()
+        history, snapshots = self._new_history(), Snapshots()
         history.restore(state["history"])
         snapshots.restore(state["snapshots"])
+        tracker = OscillationTracker.restore(
+            {name: value.numpy() for name, value in state["tracker"].items()}
+        )
         self.ensemble.restore(state["ensemble"])
+        self._tracker = tracker
         self.history, self.snapshots = history, snapshots
         self.step = self.ensemble.t
         self.diverged_at = self.ensemble.diverged_at.cpu().numpy()
+        self.sharpness = {int(step): v.numpy() for step, v in state["sharpness"].items()}
         self._levels = self._codes()
         self.codes, self.kinks = {}, {}
         for step, theta in snapshots.items():
@@ -176,6 +215,7 @@ class Run:
             "places": np.array(list(places.values())).reshape(len(places), lanes, 2),
             "codes": dict(self.codes),
             "kinks": dict(self.kinks),
+            "sharpness": dict(self.sharpness),
             "samples": 0 if self.problem.probe is None else len(self.problem.probe[1]),
             "weights": self.problem.quantized,
         }
@@ -183,6 +223,17 @@ class Run:
     def shown(self, values: Tensor) -> Tensor:
         """The shown (first) seed's part (L, ...) of something of all runs (R, ...)."""
         return values[:: len(self.ensemble.seeds)]
+
+    def _new_history(self) -> History:
+        """Fewer rows for more runs, so that memory stays the same; 256 dense ones at least."""
+        return History(min(4096, max(512, ROWS // len(self.ensemble.theta))))
+
+    def shown_rates(self, steps: int) -> np.ndarray:
+        """Mean effective learning rate (L,) of the shown seed's lanes over the last steps."""
+        rates = self.history.column("effective_lr")[-steps:, :: len(self.ensemble.seeds)]
+        known = np.isfinite(rates)
+        total = np.where(known, rates, 0.0).sum(axis=0)
+        return total / np.maximum(known.sum(axis=0), 1)
 
     def _codes(self) -> Tensor:
         return self.problem.codes(self.ensemble.theta).cpu()
@@ -193,11 +244,20 @@ class Run:
         accuracy = np.full(runs, np.nan, np.float32)
         if self.test is not None:
             accuracy = 1 - self.test.losses(self.ensemble.theta).cpu().numpy()
-        changed = np.zeros(runs, np.float32)
+        changed, oscillating = np.full(runs, np.nan, np.float32), np.full((runs, 0), np.nan)
         if self.problem.quantized:
             before, self._levels = self._levels, self._codes()
             changed = (before != self._levels).sum(1).float().numpy()
-        self._measured = {"accuracy": accuracy, "levels_changed": changed}
+            self._tracker.update(self._levels.numpy())
+            spans = [(0, self.problem.quantized), *self.problem.rounded_layers]
+            oscillating = oscillating_share(self._tracker.frequency, spans)
+        away = torch.linalg.vector_norm(self.ensemble.theta - self._start, dim=1)
+        self._measured = {
+            "accuracy": accuracy,
+            "levels_changed": changed,
+            "oscillating": oscillating.astype(np.float32),
+            "distance": away.cpu().numpy(),
+        }
 
 
 def _places(plane: Plane, theta: Tensor) -> np.ndarray:

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from app.experiment import Experiment
 from app.live.gate import GATE, Gate
-from app.live.jobs import Jobs
 from app.live.rate import Rate
-from app.live.view import Ahead, Maps, State, View
+from app.live.view import State, View
 from app.live.worker import Worker, log
 
 if TYPE_CHECKING:
+    from app.live.beside import Beside
     from app.live.run import Run
 
 # Whatever imports torch is imported by the thread itself: the page is drawn before that is done.
-
-#: Seconds between two computations of the loss ahead while training, and times of its own duration.
-AHEAD_EVERY, AHEAD_SHARE = 2.0, 3.0
-#: Fields whose change makes the maps on the present plane out of date.
-MAP_FIELDS = ("extent", "slice_resolution", "map_resolution", "map_k", "map_sigma")
-
-
-def maps_are_due(step: int) -> bool:
-    """Whether the maps are recomputed at this step by themselves: 100, 200, 400, 800, ..."""
-    return step >= 100 and step % 100 == 0 and (step // 100).bit_count() == 1
 
 
 class Trainer(Worker):
@@ -60,14 +51,10 @@ class Trainer(Worker):
         self._state: State = "preparing"
         self._message = ""
         self._run: Run | None = None
-        self._maps: Maps | None = None
-        self._ahead: Ahead | None = None
-        self._looking: int | None = None
+        self._beside: Beside | None = None
         #: The step at which training pauses by itself: the end of a first run, until it is kept.
         self._opening: int | None = None
-        self._jobs = Jobs(self._publish, self._refuse)
-        self._jobs_turn = False
-        self._next_ahead = self._ahead_begun = 0.0
+        self._beside_turn = False
         self._rate = Rate()
         self._command(lambda: self._begin(experiment, opening))
         self._start_thread()
@@ -101,15 +88,15 @@ class Trainer(Worker):
 
     def look(self, step: int | None) -> None:
         """Compute the loss ahead of a past step; None goes back to the present one."""
-        self._command(lambda: self._look(step))
+        self._command(lambda: self._with_beside(lambda beside: beside.look(step)))
 
     def compute_maps(self) -> None:
         """Compute slice and map anew from the paths so far."""
-        self._command(self._begin_maps)
+        self._command(lambda: self._with_beside(lambda beside: beside.begin_maps()))
 
-    def cancel_maps(self) -> None:
-        """Stop computing slice and map; what is there stays."""
-        self._command(self._cancel_maps)
+    def cancel(self) -> None:
+        """Stop computing slice, map and what is measured along the run; what is there stays."""
+        self._command(lambda: self._with_beside(lambda beside: beside.cancel()))
 
     @property
     def state(self) -> State:
@@ -119,18 +106,19 @@ class Trainer(Worker):
     def view(self) -> View:
         """A consistent copy of everything that the page shows, at the last step."""
         with self._lock:
-            run = self._run
-            base = View(
-                self._experiment,
-                self._state,
-                self._message,
-                opening=self._opening,
-                maps=self._maps,
-                ahead=self._ahead,
-            )
-            if run is None:
+            run, beside = self._run, self._beside
+            base = View(self._experiment, self._state, self._message, opening=self._opening)
+            if run is None or beside is None:
                 return base
-            return replace(base, rate=self._rate.read(), **run.known())
+            return replace(
+                base,
+                message=self._message or beside.message,
+                rate=self._rate.read(),
+                along=beside.along,
+                maps=beside.maps,
+                ahead=beside.ahead,
+                **run.known(),
+            )
 
     # -- the thread --------------------------------------------------------------------------
 
@@ -141,13 +129,13 @@ class Trainer(Worker):
                 self._state = after
 
     def _has_work(self) -> bool:
-        return self._running or bool(self._jobs)
+        return self._running or bool(self._beside)
 
     def _take_turn(self, until: float) -> None:
         # Training and the work beside it take turns, so that neither waits for the other's end.
-        self._jobs_turn = bool(self._jobs) and not (self._running and self._jobs_turn)
-        if self._jobs_turn:
-            self._jobs.take_turn(until)
+        self._beside_turn = bool(self._beside) and not (self._running and self._beside_turn)
+        if self._beside_turn and self._beside is not None:
+            self._beside.take_turn(until)
             self._keep_first_run()
             return
         while self._running and time.perf_counter() < until and not self._commands:
@@ -155,70 +143,67 @@ class Trainer(Worker):
 
     def _one_step(self) -> None:
         assert self._run is not None
+        assert self._beside is not None
         self._run.advance()
-        now = time.perf_counter()
         with self._lock:
             self._run.record()
             self._rate.tick(self._run.step)
-        if maps_are_due(self._run.step):
-            self._begin_maps()
         if self._ended() or self._run.step == self._opening:
             self._settle()
-        elif self._looking is None and now >= self._next_ahead and "ahead" not in self._jobs:
-            self._begin_ahead()
+        self._beside.after_step()
 
     def _begin(self, experiment: Experiment, opening: bool = False) -> None:
-        self._jobs.clear()
-        self._looking = self._opening = None
-        self._running = False
+        self._opening, self._running = None, False
         with self._lock:
-            self._state, self._message, self._run = "preparing", "", None
-            self._maps = self._ahead = None
+            self._state, self._message = "preparing", ""
+            self._run = self._beside = None
             self._experiment = experiment
             self._rate.clear()
         from app.live.warmup import warm_up
 
         warm_up()
+        from app.live.beside import Beside
         from app.live.run import Run
 
         run = Run(experiment)
+        beside = Beside(run, experiment, self._lock, lambda: self._command(self._follow))
         if opening:
-            self._open(run)
+            self._open(run, beside)
         with self._lock:
-            self._run, self._state = run, "paused"
+            self._run, self._beside, self._state = run, beside, "paused"
         self.settled.set()
         if self._opening is not None:
             self._start()
-        if self._ahead is None:
-            self._begin_ahead()
+        if beside.ahead is None:
+            beside.begin_ahead()
         if run.problem.function is not None:
-            self._begin_maps()
+            beside.begin_maps()
 
-    def _open(self, run: Run) -> None:
+    def _open(self, run: Run, beside: Beside) -> None:
         """Put a fresh run where the kept first run ended, or set out to compute that."""
         from app.live import first_run
 
         kept = first_run.load(run)
         if kept is None:
             self._opening = first_run.FIRST_STEPS
-            return
-        maps, ahead = kept
-        run.place(maps.plane)
-        with self._lock:
-            self._maps, self._ahead = maps, ahead
+        else:
+            beside.take_over(*kept)
 
     def _keep_first_run(self) -> None:
         """Once the first run stands still and is fully measured, keep it for the next visit."""
-        if self._opening is None or self._running or self._jobs:
+        run, beside = self._run, self._beside
+        if self._opening is None or self._running or beside or run is None or beside is None:
             return
-        run, maps, ahead = self._run, self._maps, self._ahead
-        if run is None or maps is None or ahead is None:
-            return
-        if run.step == self._opening == ahead.step:
+        maps, ahead = beside.maps, beside.ahead
+        if maps is not None and ahead is not None and run.step == self._opening == ahead.step:
             from app.live import first_run
 
             first_run.save(run, maps, ahead)
             self._opening = None
+
+    def _follow(self) -> None:
+        if self._beside is not None and not self._running:
+            self._beside.follow()
 
     def _start_by_hand(self) -> None:
         self._opening = None  # from here on it is a person's run, not the first one
@@ -264,17 +249,8 @@ class Trainer(Worker):
             self._rate.clear()
         self.settled.set()
         log.info("%s: paused at step %d", self.name, self._run.step)
-        if self._looking is None:
-            self._begin_ahead()
-        self._follow()
-
-    def _follow(self) -> None:
-        """Standing still with a path that has left the plane: choose one that holds it."""
-        if self._run is None or self._maps is None or self._running or "maps" in self._jobs:
-            return
-        older = self._maps.step < self._run.step
-        if older and not self._experiment.extent and self._run.left_the_plane():
-            self._begin_maps()
+        if self._beside is not None:
+            self._beside.standing()
 
     def _single(self) -> None:
         if self._run is None:
@@ -289,77 +265,24 @@ class Trainer(Worker):
     def _adjust(self, experiment: Experiment) -> None:
         from app.live.run import settings_of
 
-        before, self._opening = self._experiment, None
+        self._opening = None
         with self._lock:
             self._experiment = experiment
             if self._run is not None:
                 self._run.ensemble.settings = settings_of(experiment)
                 if self._state == "finished" and self._run.step < experiment.steps:
                     self._state = "paused"
-        if self._maps is None:
-            return
-        if experiment.plane != before.plane or (before.extent and not experiment.extent):
-            self._begin_maps()
-        elif any(getattr(experiment, f) != getattr(before, f) for f in MAP_FIELDS):
-            self._begin_maps(self._maps)
+        if self._beside is not None:
+            self._beside.adjust(experiment)
 
-    def _look(self, step: int | None) -> None:
-        self._looking = step
-        self._begin_ahead()
-
-    def _begin_ahead(self) -> None:
-        from app.live.ahead import compute_ahead
-
-        if self._run is not None:
-            self._ahead_begun = time.perf_counter()
-            step = self._run.step if self._looking is None else self._looking
-            self._jobs.start("ahead", compute_ahead(self._run, step))
-
-    def _begin_maps(self, onto: Maps | None = None) -> None:
-        """Choose a plane and compute the maps on it, or on another extent of the one in `onto`."""
-        from app.live.maps import compute_maps
-
-        if self._run is not None:
-            with self._lock:
-                self._message = ""
-            looking = self._run.step if self._looking is None else self._looking
-            self._jobs.start("maps", compute_maps(self._experiment, self._run, looking, onto))
-
-    def _cancel_maps(self) -> None:
-        self._jobs.cancel("maps")
-        with self._lock:
-            if self._maps is not None:
-                self._maps = replace(self._maps, working="")
-
-    def _publish(self, job: str, result: Any) -> None:
-        assert self._run is not None
-        with self._lock:
-            if job == "ahead":
-                self._ahead = result
-                # Seldom enough that training keeps most of the time.
-                now = time.perf_counter()
-                self._next_ahead = now + max(AHEAD_EVERY, AHEAD_SHARE * (now - self._ahead_begun))
-                return
-            if result.slice is None and self._maps is not None:
-                # Nothing to show on the new plane yet: the old one stays until there is.
-                self._maps = replace(self._maps, working=result.working, done=result.done)
-                return
-            self._maps = result
-            if result.plane is not self._run.plane:
-                self._run.place(result.plane)
-        if not result.working:
-            self._command(self._follow)  # once this job has ended
-
-    def _refuse(self, job: str, error: Exception) -> None:
-        with self._lock:
-            what = {"maps": "maps were", "ahead": "loss ahead was"}[job]
-            self._message = f"The {what} not computed: {error}"
-            if job == "maps" and self._maps is not None:
-                self._maps = replace(self._maps, working="")
+    def _with_beside(self, do: Callable[[Beside], None]) -> None:
+        """A command to the work beside training, which may not have begun."""
+        if self._beside is not None:
+            do(self._beside)
 
     def _fail(self, error: Exception) -> None:
         self._running = False
-        self._jobs.clear()
+        self._beside = None
         self.settled.set()
         with self._lock:
             self._state, self._message = "failed", f"The run stopped: {error}"

@@ -56,6 +56,25 @@ class Ahead:
     surrogate: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Along:
+    """One instrument along the run, as far as it is measured.
+
+    Args:
+        strips: which, a key of `app.experiment.ALONG`.
+        steps: (N,) kept steps.
+        values: (N, L) of the shown seed; nan where not measured yet or not resolved.
+        done: share of the work, 0 to 1.
+        working: False once it is complete or was cancelled.
+    """
+
+    strips: str
+    steps: np.ndarray
+    values: np.ndarray
+    done: float
+    working: bool
+
+
 @dataclass(frozen=True)
 class View:
     """A consistent copy of a run; R runs are lanes x seeds, lane-major.
@@ -71,12 +90,16 @@ class View:
         steps: (T,) step numbers of the rows below, increasing; the older ones are thinned.
         columns: name -> (T, R) or (T, R, J), see `sadam.record`; and "accuracy" (T, R), the share
             of right answers on the test set, "levels_changed" (T, R), quantized weights whose
-            level this step changed.
+            level this step changed, "oscillating" (T, R, 1 + layers), share of them that go
+            to and fro, of all and layer by layer; "distance" (T, R) from the start.
         diverged_at: (R,) step at which a run was frozen, -1 for a sound one.
         place_steps: (N,) steps of the snapshots, for which the following is known.
         places: (N, L, 2) coordinates of the shown seed on the plane of `maps`; (0, L, 2) without.
         codes: step -> (L, W) integer levels of the shown seed's quantized weights.
         kinks: step -> (L,) signed distance to the nearest kink of an analytic function.
+        sharpness: step -> (L,) largest eigenvalue of each optimizer's Hessian on the probe set, of
+            the shown seed, as a share of its stability limit; computed with the maps.
+        along: an instrument along the run, or None before one was asked for.
         maps: slice and map, or None before the first.
         ahead: the loss ahead of a step, or None before the first.
         samples: size of the fixed probe set, 0 for a function.
@@ -97,6 +120,8 @@ class View:
     places: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 2)))
     codes: dict[int, np.ndarray] = field(default_factory=dict)
     kinks: dict[int, np.ndarray] = field(default_factory=dict)
+    sharpness: dict[int, np.ndarray] = field(default_factory=dict)
+    along: Along | None = None
     maps: Maps | None = None
     ahead: Ahead | None = None
     samples: int = 0
@@ -111,9 +136,20 @@ class View:
         """A column of the shown (first) seed: (T, L) or (T, L, J)."""
         return self.columns[name][:, :: self.experiment.seeds]
 
-    def trained(self, lane: int) -> np.ndarray:
-        """Rows (T,) at which the shown seed of a lane still trained: frozen is not calm."""
-        at = int(self.diverged_at[lane * self.experiment.seeds])
+    @property
+    def reference(self) -> str:
+        """The lane that others are compared with: the chosen one, or the first."""
+        lanes = self.experiment.lanes
+        return self.experiment.reference if self.experiment.reference in lanes else lanes[0]
+
+    def seeds_of(self, name: str, lane: int) -> np.ndarray:
+        """A column of all seeds of a lane: (T, S) or (T, S, J)."""
+        seeds = self.experiment.seeds
+        return self.columns[name][:, lane * seeds : (lane + 1) * seeds]
+
+    def trained(self, lane: int, seed: int = 0) -> np.ndarray:
+        """Rows (T,) at which one seed of a lane still trained: frozen is not calm."""
+        at = int(self.diverged_at[lane * self.experiment.seeds + seed])
         return self.steps < at if at >= 0 else np.ones(len(self.steps), bool)
 
     def at(self, step: int) -> View:

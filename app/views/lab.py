@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from app.charts.spec import STYLES
-from app.experiment import PLANES, ROUNDING
+from app.experiment import DRAWS, PLANES, ROUNDING
 from app.grid.component import grid
 from app.live.session import Lab, current_lab
 from app.live.view import View
@@ -82,6 +82,7 @@ def _sidebar(lab: Lab) -> None:
         )
         with st.expander("Probes and points of the views"):
             _numbers(lab, ("map_k", "map_sigma"), ("slice_resolution", "map_resolution"), ("mark",))
+            _choose(lab, "map_draws", DRAWS)
 
 
 def _label(lab: Lab, name: str) -> str:
@@ -162,7 +163,7 @@ def _act(lab: Lab, action: dict[str, Any]) -> None:
     """What a person did inside the grid."""
     match action:
         case {"do": "cancel"}:
-            lab.trainer.cancel_maps()
+            lab.trainer.cancel()
         case {"do": "look", "step": step}:
             lab.look(step)
         case {"do": "set", "field": field, "value": value}:

@@ -18,6 +18,7 @@ from app.experiment import (
     SLICE_POINTS,
     STRIPS,
     SURFACES,
+    TABLES,
     VIEW,
     Experiment,
     ExperimentError,
@@ -40,15 +41,18 @@ def numbers(name: str) -> st.SearchStrategy:
 
 
 WITHOUT_POOL = sorted(key for key, scenario in SCENARIOS.items() if scenario.pool is None)
+EIGHT = ("adamw", "sadam", "smaller", "random-law", "asymmetry", "cosine", "rmsprop", "sgd")
 experiments = st.builds(
     Experiment,
     scenario=st.sampled_from(WITHOUT_POOL),
-    lanes=st.sampled_from([("adamw",), ("sadam", "smaller"), tuple(LANES), ("smaller", "sadam")]),
+    lanes=st.sampled_from([("adamw",), ("sadam", "smaller"), EIGHT, ("smaller", "sadam")]),
     plane=st.sampled_from(sorted(PLANES)),
     measure=st.sampled_from(sorted(MEASURES)),
     series=st.sampled_from(sorted(SERIES)),
     strips=st.sampled_from(sorted(STRIPS)),
     surface=st.sampled_from(sorted(SURFACES)),
+    table=st.sampled_from(sorted(TABLES)),
+    reference=st.sampled_from(sorted(LANES)),
     scale=st.sampled_from(sorted(SCALES)),
     bits=st.sampled_from(sorted(ROUNDING)),
     extent=st.just(()) | st.just((-1.5, 2.25, 0.0, 1e-3)),

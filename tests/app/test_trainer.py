@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from app.experiment import Experiment
+from app.live.beside import maps_are_due
 from app.live.gate import Gate
-from app.live.trainer import Trainer, maps_are_due
+from app.live.trainer import Trainer
 from app.live.view import View
 
 
@@ -143,7 +144,7 @@ def test_maps_come_at_step_100_and_on_demand_and_can_be_cancelled(trainers) -> N
     trainer.adjust(finer)
     trainer.compute_maps()
     until(lambda: trainer.view().maps.working != "")
-    trainer.cancel_maps()
+    trainer.cancel()
     until(lambda: trainer.view().maps.working == "")
     kept = trainer.view().maps.map
     assert kept is None or kept.done < 1 or len(kept.a) == 5, "the finer map is not complete"
@@ -215,3 +216,46 @@ def test_two_trainers_share_the_gate_fairly(trainers) -> None:
     finally:
         for trainer in pair:
             trainer.close()
+
+
+def test_an_instrument_along_the_run_is_measured_at_kept_steps(trainers) -> None:
+    trainer = trainers(scenario="moons", steps=50, strips="along-lgi", map_k=2)
+    finished(trainer)
+    until(lambda: trainer.view().along is not None and not trainer.view().along.working)
+    along = trainer.view().along
+    assert along.steps[0] == 0
+    assert along.steps[-1] == 50
+    assert along.values.shape == (32, 3)
+    assert ((along.values >= 0) & (along.values <= 2)).all()
+    assert (along.values[0] == along.values[0, 0]).all(), "all lanes begin at the same weights"
+
+
+def test_sharpness_is_measured_with_the_maps(trainers) -> None:
+    trainer = trainers(scenario="moons", steps=100, slice_resolution=9, map_resolution=5)
+    finished(trainer)
+    until(lambda: 100 in trainer.view().sharpness and trainer.view().maps is not None)
+    until(lambda: np.isfinite(trainer.view().sharpness[100]).all())
+    assert (trainer.view().sharpness[100] > 0).all()
+
+
+def test_another_measure_is_computed_onto_the_same_slice(trainers) -> None:
+    trainer = trainers(scenario="moons", steps=100, slice_resolution=9, map_resolution=5)
+    finished(trainer)
+    until(lambda: trainer.view().maps is not None and not trainer.view().maps.working)
+    before = trainer.view().maps
+    trainer.adjust(trainer.view().experiment.change(measure="roughness"))
+
+    def measured() -> bool:
+        maps = trainer.view().maps
+        return not maps.working and maps.map is not None and "roughness" in maps.map.values
+
+    until(measured)
+    assert trainer.view().maps.slice is before.slice
+
+
+@pytest.mark.parametrize(("seeds", "rows"), [(1, 4096), (8, 2048), (32, 512)])
+def test_many_runs_keep_fewer_rows(seeds: int, rows: int) -> None:
+    from app.live.run import Run
+
+    run = Run(Experiment().change(scenario="quadratic", seeds=seeds))
+    assert run.history._rows._capacity == rows

@@ -160,9 +160,13 @@ def test_focus_fills_the_window_with_large_text(open_page: OpenPage) -> None:
     box = page.locator('[data-panel="strips"]').bounding_box()
     assert box is not None
     assert (box["width"], box["height"]) == (1440, 900)
+    corner = "document.elementFromPoint(20, 300).closest('.cs-focus') !== null"
+    assert page.evaluate(corner), "nothing lies above it, not even the sidebar"
     page.wait_for_function(
-        """() => parseFloat(getComputedStyle(document.querySelector(
-             '[data-panel="strips"] .xtick text')).fontSize) >= 20"""
+        """() => {
+          const tick = document.querySelector('[data-panel="strips"] .x3tick text');
+          return tick && parseFloat(getComputedStyle(tick).fontSize) >= 20;
+        }"""
     )
     page.keyboard.press("Escape")
     page.wait_for_function(

@@ -1,0 +1,172 @@
+"""The page Stationarity of one session: a thread that trains and measures a study."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import weakref
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import streamlit as st
+
+from app.experiment import ExperimentError
+from app.grid.delta import Delta
+from app.live.gate import GATE, Gate
+from app.live.jobs import Jobs
+from app.live.observing import Findings, observe
+from app.live.worker import Worker, log
+from app.theory import Study
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """Where an observer stands.
+
+    Args:
+        state: "running" from the press of Run on; "cancelled" with what was found until then.
+        findings: of the last study that was run, or None.
+        message: one sentence where something was refused, else "".
+    """
+
+    state: Literal["idle", "running", "finished", "cancelled", "failed"] = "idle"
+    findings: Findings | None = None
+    message: str = ""
+
+
+class Observer(Worker):
+    """Runs one session's studies in a thread of its own; what was found stays until the next one.
+
+    Args:
+        gate: shared by all workers of the process.
+        name: for the log.
+    """
+
+    def __init__(self, gate: Gate = GATE, name: str = "theory") -> None:
+        super().__init__(gate, name)
+        self._lock = threading.Lock()  # guards what progress() reads
+        self._progress = Progress()
+        self._jobs = Jobs(self._publish, self._refuse)
+        #: Set while nothing is being observed.
+        self.settled = threading.Event()
+        self.settled.set()
+        self._start_thread()
+
+    def run(self, study: Study) -> None:
+        """Observe `study`, in place of whatever is being observed."""
+        self.settled.clear()
+        with self._lock:
+            self._progress = replace(self._progress, state="running", message="")
+        self._command(lambda: self._begin(study), instead=True)
+
+    def cancel(self) -> None:
+        """Stop; what was found stays."""
+        self._command(self._stop, instead=True)
+
+    def progress(self) -> Progress:
+        """Everything that is known so far."""
+        with self._lock:
+            return self._progress
+
+    def _begin(self, study: Study) -> None:
+        from app.live.warmup import warm_up
+
+        warm_up()
+        self._jobs.start("study", observe(study))
+
+    def _stop(self) -> None:
+        self._jobs.clear()
+        if self.progress().state == "running":
+            self._settle("cancelled")
+
+    def _settle(self, state: Literal["finished", "cancelled", "failed"], message: str = "") -> None:
+        with self._lock:
+            self._progress = replace(self._progress, state=state, message=message)
+        self.settled.set()
+
+    def _has_work(self) -> bool:
+        return bool(self._jobs)
+
+    def _take_turn(self, until: float) -> None:
+        while self._jobs and not self._commands and time.perf_counter() < until:
+            self._jobs.take_turn(0.0)
+
+    def _publish(self, _job: str, found: Findings | None) -> None:
+        if found is None:
+            return
+        with self._lock:
+            self._progress = replace(self._progress, findings=found)
+        if found.done == 1.0:
+            self._settle("finished")
+
+    def _refuse(self, _job: str, error: Exception) -> None:
+        self._settle("failed", f"This was not measured: {error}")
+
+    def _fail(self, error: Exception) -> None:
+        self._jobs.clear()
+        self._settle("failed", f"Measuring stopped: {error}")
+
+
+class Theory:
+    """A session's study and the observer that runs it.
+
+    Args:
+        study: what Run will observe.
+        message: one sentence to show, e.g. what was wrong with the link.
+    """
+
+    def __init__(self, study: Study, message: str = "") -> None:
+        self.study = study
+        self.message = message
+        self.observer = Observer(name=f"theory {next(_numbers)}")
+        self.delta = Delta()
+        # The thread holds no reference to this object: it ends with the session.
+        weakref.finalize(self, self.observer.close)
+
+    def change(self, **changes: object) -> None:
+        """Take over changed fields; a bad value leaves everything as it is and is said."""
+        try:
+            changed = self.study.change(**changes)
+        except ExperimentError as error:
+            self.message = str(error)
+            return
+        before, self.study, self.message = self.study, changed, ""
+        if not changed.measures_as(before):
+            self.observer.cancel()
+
+    def run(self) -> None:
+        """Observe the present study from its start."""
+        self.message = ""
+        self.observer.run(self.study)
+
+    def cancel(self) -> None:
+        """Stop observing; what was found stays."""
+        self.message = ""
+        self.observer.cancel()
+
+
+def current_theory() -> Theory:
+    """This session's theory panel; the first call makes it from the page's address."""
+    if "theory" not in st.session_state:
+        try:
+            study, message = Study.from_query(st.query_params), ""
+        except ExperimentError as error:
+            study, message = Study(), f"{error} The default study is shown instead."
+        st.session_state.theory = Theory(study, message)
+    theory = st.session_state.theory
+    _stop_on_disconnect(theory.observer)
+    return theory
+
+
+def _nobody_watches(observer: Observer) -> None:
+    log.info("%s: the page is closed", observer.name)
+    observer.cancel()
+
+
+@st.cache_resource(scope="session", on_release=_nobody_watches, show_spinner=False)
+def _stop_on_disconnect(_observer: Observer) -> Observer:
+    """Released when the tab closes or its connection drops."""
+    return _observer

@@ -1,0 +1,1 @@
+"""The score: how well each instrument tells smooth, kinked and stepped functions apart."""

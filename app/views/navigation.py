@@ -1,0 +1,23 @@
+"""The pages and the way between them."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app.views import instruments, lab, score, theory
+
+
+def run() -> None:
+    """Run the page of the address, with links to the others on top of its sidebar."""
+    pages = [
+        st.Page(lab.show, title="Lab", url_path="lab", default=True),
+        st.Page(instruments.show, title="Instruments", url_path="instruments"),
+        st.Page(score.show, title="Score", url_path="score"),
+        st.Page(theory.show, title="Stationarity", url_path="stationarity"),
+    ]
+    page = st.navigation(pages, position="hidden")
+    if len(pages) > 1:
+        with st.sidebar, st.container(key="pages", horizontal=True, gap="small"):
+            for other in pages:
+                st.page_link(other)
+    page.run()
