@@ -197,12 +197,26 @@ def auc(
     if not paired:
         times_low = rng.multinomial(len(low), np.full(len(low), 1.0 / len(low)), resamples)
     # How often each item was drawn is its weight, so no resample is ever built.
-    drawn = ((times_high @ wins) * times_low).sum(axis=1) / wins.size
+    drawn = ((times_high @ wins) * times_low).sum(axis=1)
+    drawn = _unclumped(drawn, wins, times_high) if paired else drawn / wins.size
     ends = np.quantile(drawn, [0.5 - level / 2.0, 0.5 + level / 2.0])
     n = len(high) + len(low)
     return Interval(
         float(wins.mean()), float(ends[0]), float(ends[1]), level, n, 0, "bootstrap", null=0.5
     )
+
+
+def _unclumped(total: np.ndarray, wins: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """The share of wins in each resample of pairs, an item beside itself counting 1/n as given.
+
+    An item drawn twice would else meet its own partner four times, and partners of one base are
+    more alike than others: that alone makes the intervals too short.
+    """
+    n, own = len(wins), np.diagonal(wins)
+    drawn = times.astype(np.float64)
+    squares = np.square(drawn)
+    others = (total - squares @ own) / np.maximum(n * n - squares.sum(axis=1), 1.0)
+    return (1.0 - 1.0 / n) * others + drawn @ own / n**2
 
 
 def _scores(scores: Sequence[float | None] | np.ndarray, name: str) -> np.ndarray:

@@ -116,7 +116,7 @@ class Layered:
 
     def _through(self, weights: list[Weights], g: int, enter: Enter) -> Tensor:
         """Takes all tiles through all layers, and the outputs to the loss."""
-        outputs: list[Tensor] = []
+        outputs = self._buffer(-1, self._samples, self._stages[-1].layer.out_features, g)
         for tile, (start, stop) in enumerate(pairwise(self._bounds)):
             x = self._tiles[tile]
             for i, stage in enumerate(self._stages):
@@ -130,9 +130,10 @@ class Layered:
                     stage.product(weights[i], x, out)
                 stage.finish(out)
                 x = out
-            # One tile's buffer is the next one's, unless there is but one.
-            outputs.append(x.clone() if len(self._tiles) > 1 else x)
-        return self._criterion(torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0])
+            if len(self._tiles) == 1:
+                return self._criterion(x)
+            outputs[:, :, start:stop] = x
+        return self._criterion(outputs)
 
     def _buffer(self, stage: int, samples: int, rows: int, g: int) -> Tensor:
         """(g, rows, samples), kept from call to call."""
