@@ -20,7 +20,8 @@ from app.live.warmup import warm_up  # noqa: E402
 GRID = ROOT / "app" / "grid"
 FILES = [
     Path(plotly.__file__).parent / "package_data" / "plotly.min.js",
-    *(GRID / name for name in ("grid.js", "scrubber.js", "keys.js", "grid.css")),
+    *sorted(GRID.glob("*.js")),
+    GRID / "grid.css",
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +52,7 @@ class Beside:
         run: what is measured.
         experiment: how; `adjust` changes it.
         lock: guards what a view reads.
-        when_done: called with nothing once maps are complete, between two turns.
+        standing: whether training stands still.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Beside:
         run: Run,
         experiment: Experiment,
         lock: threading.Lock,
-        when_done: Callable[[], None],
+        standing: Callable[[], bool],
     ) -> None:
         self.maps: Maps | None = None
         self.ahead: Ahead | None = None
@@ -71,7 +71,7 @@ class Beside:
         self._run = run
         self._experiment = experiment
         self._lock = lock
-        self._when_done = when_done
+        self._standing = standing
         self._jobs = Jobs(self._publish, self._refuse)
         self._next_ahead = self._ahead_begun = 0.0
 
@@ -141,10 +141,7 @@ class Beside:
         """Choose a plane and compute the maps on it, or on another extent of the one in `onto`."""
         with self._lock:
             self.message = ""
-        looking = self._run.step if self.looking is None else self.looking
-        self._jobs.start("maps", compute_maps(self._experiment, self._run, looking, onto))
-        if onto is None:
-            self._jobs.start("sharpness", compute_sharpness(self._run))
+        self._jobs.start("maps", self._compute_maps(onto))
 
     def _begin_along(self) -> None:
         """Measure the chosen instrument along the run, unless that is done for this step."""
@@ -156,11 +153,24 @@ class Beside:
 
     def follow(self) -> None:
         """Standing still with a path that has left the plane: choose one that holds it."""
-        if self.maps is None or "maps" in self._jobs:
-            return
-        older = self.maps.step < self._run.step
-        if older and not self._experiment.extent and self._run.left_the_plane():
+        if "maps" not in self._jobs and self._left(self.maps):
             self.begin_maps()
+
+    def _compute_maps(self, onto: Maps | None) -> Iterator[Maps]:
+        """The maps, and once more where training then stands still off their plane."""
+        if onto is None:
+            self._jobs.start("sharpness", compute_sharpness(self._run))
+        looking = self._run.step if self.looking is None else self.looking
+        for maps in compute_maps(self._experiment, self._run, looking, onto):
+            if maps.working or not (self._standing() and self._left(maps)):
+                yield maps
+            else:
+                yield from self._compute_maps(None)
+
+    def _left(self, maps: Maps | None) -> bool:
+        """Whether a path has left the plane of these maps, and the extent is not a person's."""
+        older = maps is not None and maps.step < self._run.step
+        return older and not self._experiment.extent and self._run.left_the_plane()
 
     def _lacks_measure(self) -> bool:
         """Whether the map that is there was made without the measure that is to be shown."""
@@ -186,8 +196,6 @@ class Beside:
                 self.maps = result
                 if result.plane is not self._run.plane:
                     self._run.place(result.plane)
-        if job == "maps" and not result.working:
-            self._when_done()
 
     def _refuse(self, job: str, error: Exception) -> None:
         with self._lock:

@@ -166,7 +166,7 @@ class Trainer(Worker):
         from app.live.run import Run
 
         run = Run(experiment)
-        beside = Beside(run, experiment, self._lock, lambda: self._command(self._follow))
+        beside = Beside(run, experiment, self._lock, lambda: not self._running)
         if opening:
             self._open(run, beside)
         with self._lock:
@@ -200,10 +200,6 @@ class Trainer(Worker):
 
             first_run.save(run, maps, ahead)
             self._opening = None
-
-    def _follow(self) -> None:
-        if self._beside is not None and not self._running:
-            self._beside.follow()
 
     def _start_by_hand(self) -> None:
         self._opening = None  # from here on it is a person's run, not the first one
@@ -270,8 +266,8 @@ class Trainer(Worker):
             self._experiment = experiment
             if self._run is not None:
                 self._run.ensemble.settings = settings_of(experiment)
-                if self._state == "finished" and self._run.step < experiment.steps:
-                    self._state = "paused"
+                if self._state == "finished" and not self._ended():
+                    self._state, self._message = "paused", ""
         if self._beside is not None:
             self._beside.adjust(experiment)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.grid.component import grid
+from app.views.controls import Controls
 from app.views.lab import STYLE
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def show() -> None:
     bench = current_bench()
     st.query_params.from_dict(bench.setup.to_query())
     st.session_state.drawn_setup = bench.setup
-    _bar(bench)
-    _sidebar(bench)
+    controls = Controls(bench.setup, bench.report, ARROW)
+    _bar(controls)
+    _sidebar(controls)
     # Always there, so that a message does not move the grid, which would be built anew.
     slot = st.empty()
     if bench.message:
@@ -37,71 +39,29 @@ def show() -> None:
     _live(bench)
 
 
-def _bar(bench: Bench) -> None:
+def _bar(controls: Controls) -> None:
     from app.setup import SUBJECTS
 
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
-        _choose(bench, "function", SUBJECTS, label_visibility="collapsed", width=290)
-        names = [name for name, _ in bench.setup.places]
-        st.session_state["field-place"] = bench.setup.place or None
-        st.segmented_control(
+        controls.choose("function", SUBJECTS, label_visibility="collapsed", width=290)
+        controls.segments(
+            "place",
             "Place",
-            names,
-            key="field-place",
-            label_visibility="collapsed",
-            on_change=_take,
-            args=(bench, "place"),
+            {name: name for name, _ in controls.held.places},
             help="Named places of this function; or drag the point",
         )
 
 
-def _sidebar(bench: Bench) -> None:
+def _sidebar(controls: Controls) -> None:
     from app.setup import DTYPES, SPHERES
 
+    fixed = () if controls.held.any_size else ("size",)
     with st.sidebar:
-        _numbers(bench, ("x", "y"), ("k", "sigma"), ("size", "seed"))
-        _choose(bench, "dtype", DTYPES)
-        _choose(bench, "sphere", SPHERES)
-        _numbers(bench, ("draws", "samples"), ("lgi_lambda", "zeta"))
-
-
-def _label(bench: Bench, name: str) -> str:
-    return type(bench.setup).__dataclass_fields__[name].metadata["label"]
-
-
-def _take(bench: Bench, name: str) -> None:
-    """Hand a widget's value to the bench; the widget then shows what was accepted."""
-    bench.report(name, st.session_state[f"field-{name}"])
-
-
-def _numbers(bench: Bench, *rows: tuple[str, ...]) -> None:
-    for row in rows:
-        for column, name in zip(st.columns(2), row, strict=True):
-            value = getattr(bench.setup, name)
-            st.session_state[f"field-{name}"] = value
-            column.number_input(
-                _label(bench, name),
-                key=f"field-{name}",
-                step=ARROW.get(name, 1),
-                format="%d" if isinstance(value, int) else "%.4g",
-                on_change=_take,
-                args=(bench, name),
-                disabled=name == "size" and not bench.setup.any_size,
-            )
-
-
-def _choose(bench: Bench, name: str, options: dict[str, str], **look: Any) -> None:
-    st.session_state[f"field-{name}"] = getattr(bench.setup, name)
-    st.selectbox(
-        _label(bench, name),
-        list(options),
-        key=f"field-{name}",
-        format_func=options.__getitem__,
-        on_change=_take,
-        args=(bench, name),
-        **look,
-    )
+        controls.numbers(("x", "y"), ("k", "sigma"), ("size", "seed"), disabled=fixed)
+        controls.choose("dtype", DTYPES)
+        controls.choose("sphere", SPHERES)
+        controls.numbers(("draws", "samples"), ("lgi_lambda", "zeta"))
 
 
 @st.fragment(run_every=REFRESH)

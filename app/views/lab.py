@@ -12,6 +12,7 @@ from app.experiment import DRAWS, PLANES, ROUNDING
 from app.grid.component import grid
 from app.live.session import Lab, current_lab
 from app.live.view import View
+from app.views.controls import Controls
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
 
@@ -29,19 +30,20 @@ def show() -> None:
     st.query_params.from_dict(lab.experiment.to_query())
     state = lab.trainer.state
     st.session_state.drawn_state = state
-    _bar(lab, running=state == "running")
-    _sidebar(lab)
+    controls = Controls(lab.experiment, lambda name, value: lab.change(**{name: value}), ARROW)
+    _bar(lab, controls, running=state == "running")
+    _sidebar(lab, controls)
     if lab.message:
         # Never as markdown: a link may have put anything into it.
         st.container(key="message").text(lab.message)
     _live(lab)
 
 
-def _bar(lab: Lab, *, running: bool) -> None:
+def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
         titles = {key: scenario.title for key, scenario in SCENARIOS.items()}
-        _choose(lab, "scenario", titles, label_visibility="collapsed", width=290)
+        controls.choose("scenario", titles, label_visibility="collapsed", width=290)
         st.button(
             "Pause" if running else "Run",
             key="run",
@@ -52,27 +54,23 @@ def _bar(lab: Lab, *, running: bool) -> None:
         st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
         st.button("New seed", key="new_seed", on_click=lab.new_seed)
         if lab.experiment.problem.network is not None:
-            st.session_state["field-bits"] = lab.experiment.bits
-            st.segmented_control(
+            controls.segments(
+                "bits",
                 "Rounding",
-                list(ROUNDING),
-                key="field-bits",
-                format_func=ROUNDING.__getitem__,
-                label_visibility="collapsed",
+                ROUNDING,
                 required=True,
-                on_change=_take,
-                args=(lab, "bits"),
                 help="Bits of weights and activations; starts anew from the same weights",
             )
 
 
-def _sidebar(lab: Lab) -> None:
+def _sidebar(lab: Lab, controls: Controls) -> None:
     with st.sidebar:
         st.caption(lab.experiment.problem.about)
-        _choose_lanes(lab)
-        _numbers(lab, ("lr", "lgi_lambda"), ("k", "sigma"))
-        _numbers(lab, ("batch", "steps"), ("seed", "seeds"))
-        _choose(lab, "plane", PLANES)
+        controls.several("lanes", LANES, lambda key: f"{STYLES[key].glyph} {LANES[key].title}")
+        controls.numbers(
+            ("lr", "lgi_lambda"), ("k", "sigma"), ("batch", "steps"), ("seed", "seeds")
+        )
+        controls.choose("plane", PLANES)
         st.button(
             "Compute maps",
             key="compute_maps",
@@ -81,60 +79,10 @@ def _sidebar(lab: Lab) -> None:
             width="stretch",
         )
         with st.expander("Probes and points of the views"):
-            _numbers(lab, ("map_k", "map_sigma"), ("slice_resolution", "map_resolution"), ("mark",))
-            _choose(lab, "map_draws", DRAWS)
-
-
-def _label(lab: Lab, name: str) -> str:
-    return type(lab.experiment).__dataclass_fields__[name].metadata["label"]
-
-
-def _take(lab: Lab, name: str) -> None:
-    """Hand a widget's value to the experiment; the widget then shows what was accepted."""
-    lab.change(**{name: st.session_state[f"field-{name}"]})
-
-
-def _numbers(lab: Lab, *rows: tuple[str, ...]) -> None:
-    for row in rows:
-        for column, name in zip(st.columns(2), row, strict=False):
-            value = getattr(lab.experiment, name)
-            # The experiment holds the value, not the widget; ranges are the experiment's too,
-            # so that a bad value is answered with its sentence.
-            st.session_state[f"field-{name}"] = value
-            column.number_input(
-                _label(lab, name),
-                key=f"field-{name}",
-                step=ARROW.get(name, 1),
-                format="%d" if isinstance(value, int) else "%.4g",
-                on_change=_take,
-                args=(lab, name),
+            controls.numbers(
+                ("map_k", "map_sigma"), ("slice_resolution", "map_resolution"), ("mark",)
             )
-
-
-def _choose(lab: Lab, name: str, options: dict[str, str], **look: Any) -> None:
-    st.session_state[f"field-{name}"] = getattr(lab.experiment, name)
-    st.selectbox(
-        _label(lab, name),
-        list(options),
-        key=f"field-{name}",
-        format_func=options.__getitem__,
-        on_change=_take,
-        args=(lab, name),
-        **look,
-    )
-
-
-def _choose_lanes(lab: Lab) -> None:
-    st.session_state["field-lanes"] = list(lab.experiment.lanes)
-    st.pills(
-        _label(lab, "lanes"),
-        list(LANES),
-        selection_mode="multi",
-        key="field-lanes",
-        format_func=lambda key: f"{STYLES[key].glyph} {LANES[key].title}",
-        on_change=_take,
-        args=(lab, "lanes"),
-    )
+            controls.choose("map_draws", DRAWS)
 
 
 @st.fragment(run_every=REFRESH)
