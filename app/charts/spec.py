@@ -198,26 +198,33 @@ def axis(title: str = "", **more: Any) -> dict[str, Any]:
     } | more
 
 
-def log_ticks(values: np.ndarray) -> dict[str, Any]:
-    """At most about five ticks of a logarithmic axis, whatever its span.
+def log_ticks(values: np.ndarray, most: int = 5) -> dict[str, Any]:
+    """A few ticks of a logarithmic axis, whatever its span.
 
     Args:
         values: what is drawn, any shape; positive.
+        most: ticks at most, 2 or more; a low chart has room for two.
 
     Returns:
         Decades on a wide axis, 1 and 3 of each on a middling one, the ends on a narrow one;
         and room around values that are all alike.
     """
     low, high = (float(v) for v in np.log10([values.min(), values.max()]))
-    if high - low < 0.3:
-        room = {"range": [low - 0.2, high + 0.2]} if high - low < 0.05 else {}
-        ends = sorted({10**low, 10**high}) if high - low >= 0.05 else [10 ** ((low + high) / 2)]
-        return {"tickvals": ends, "ticktext": [number(end) for end in ends]} | room
-    first, last = int(np.floor(low)), int(np.ceil(high))
-    if high - low > 1.5:
-        places = [10.0**n for n in range(first, last + 1, max(1, -(-(last - first) // 4)))]
-    else:
-        places = [float(f"{d}e{n}") for n in range(first, last + 1) for d in (1, 3)]
+    if high - low < 0.05:
+        middle = 10 ** ((low + high) / 2)
+        room = {"range": [low - 0.2, high + 0.2]}
+        return {"tickvals": [middle], "ticktext": [number(middle)]} | room
+    decades = range(int(np.floor(low)), int(np.ceil(high)) + 1)
+    for digits in ((1,), (1, 3)):
+        round_ones = (float(f"{digit}e{decade}") for decade in decades for digit in digits)
+        places = [place for place in round_ones if low <= np.log10(place) <= high]
+        if len(places) >= 3:
+            break
+    if len(places) < 2:
+        places = [10**low, 10**high]
+        return {"tickvals": places, "ticktext": [number(place) for place in places]}
+    few = np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(int))
+    places = [places[i] for i in few]
     return {"tickvals": places, "ticktext": [f"{place:g}" for place in places]}
 
 

@@ -79,7 +79,7 @@ def strips_chart(view: View) -> Chart:
             domain=up,
             anchor=f"x{suffix}",
             type="log" if log else "linear",
-            **(log_ticks(drawn) if log else {"nticks": 4}),
+            **(log_ticks(drawn, most=2) if log else {"nticks": 4}),
             **({"matches": "y"} if index else {}),
         )
         axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}

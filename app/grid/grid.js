@@ -145,27 +145,31 @@ class Grid {
   }
 
   draw() {
-    this.frame ??= requestAnimationFrame(async () => {
-      const Plotly = await loadPlotly();
-      this.frame = null;
-      const css = getComputedStyle(this.root);
-      const words = {
-        status: (part) => this.drawStatus(part),
-        scrubber: (part) => this.scrubber.draw(part),
-        point: (part) => this.scrubber.draw(part),
-        sentence: (part) => this.drawSentence(part),
-        next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
-        table: (part) => this.drawTable(part),
-      };
+    this.drawing ??= this.drawAll().finally(() => (this.drawing = null));
+  }
+
+  /** Words at once, then a chart a frame, so that a button never waits for all of them. */
+  async drawAll() {
+    this.root.ariaBusy = "true";
+    const Plotly = await loadPlotly();
+    const words = {
+      status: (part) => this.drawStatus(part),
+      scrubber: (part) => this.scrubber.draw(part),
+      point: (part) => this.scrubber.draw(part),
+      sentence: (part) => this.drawSentence(part),
+      next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
+      table: (part) => this.drawTable(part),
+    };
+    while (this.dirty.size && !this.closed) {
+      await new Promise(requestAnimationFrame);
       // Words first: the table's height decides how tall the charts are.
-      for (const name of [...Object.keys(words), ...this.names]) {
-        const part = this.parts[name];
-        if (!part || !this.dirty.has(name)) continue;
-        if (name in words) words[name](part);
-        else this.drawChart(Plotly, css, name, part);
+      for (const name of Object.keys(words)) {
+        if (this.dirty.delete(name) && this.parts[name]) words[name](this.parts[name]);
       }
-      this.dirty.clear();
-    });
+      const name = this.names.find((chart) => this.dirty.delete(chart));
+      if (name && this.parts[name]) this.drawChart(Plotly, name, this.parts[name]);
+    }
+    this.root.ariaBusy = "false";
   }
 
   drawStatus({ text, step, rate, done, message }) {
@@ -223,7 +227,8 @@ class Grid {
     this.table.replaceChildren(open || head, ...body);
   }
 
-  drawChart(Plotly, css, name, part) {
+  drawChart(Plotly, name, part) {
+    const css = getComputedStyle(this.root);
     const panel = this.panels[name];
     panel.title.textContent = part.title;
     panel.note.textContent = part.note;
@@ -239,11 +244,16 @@ class Grid {
     if (!width || !height) return;
     let traces = resolve(part.order.map((key) => part.traces[key]), css);
     let layout = resolve(part.layout, css);
+    // Said each time: else plotly keeps the range that an axis without data began with.
+    for (const [key, axis] of Object.entries(layout)) {
+      if (/^[xy]axis/.test(key)) axis.autorange = !axis.range;
+    }
     if (this.focused === name) [traces, layout] = [enlarge(traces), enlarge(layout)];
     Plotly.react(panel.chart, traces, { ...layout, width, height }, {
       displaylogo: false,
       displayModeBar: "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      doubleClick: part.extent ? "autosize" : "reset+autosize", // back to the whole plane
       edits: { shapePosition: Boolean(part.mark) },
     });
     this.scrubber?.place?.();
@@ -290,6 +300,7 @@ class Grid {
   }
 
   close() {
+    this.closed = true;
     this.resize.disconnect();
     this.unbindKeys();
     this.scrubber?.close();

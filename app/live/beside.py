@@ -168,9 +168,10 @@ class Beside:
                 yield from self._compute_maps(None)
 
     def _left(self, maps: Maps | None) -> bool:
-        """Whether a path has left the plane of these maps, and the extent is not a person's."""
+        """Whether a path has left the plane of these maps, which nobody chose to look at."""
         older = maps is not None and maps.step < self._run.step
-        return older and not self._experiment.extent and self._run.left_the_plane()
+        chosen = self.looking is not None or bool(self._experiment.extent)
+        return older and not chosen and self._run.left_the_plane()
 
     def _lacks_measure(self) -> bool:
         """Whether the map that is there was made without the measure that is to be shown."""

@@ -42,8 +42,7 @@ def show() -> None:
 def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
-        titles = {key: scenario.title for key, scenario in SCENARIOS.items()}
-        controls.choose("scenario", titles, label_visibility="collapsed", width=290)
+        controls.choose("scenario", _names(lab), label_visibility="collapsed", width=290)
         st.button(
             "Pause" if running else "Run",
             key="run",
@@ -61,6 +60,14 @@ def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
                 required=True,
                 help="Bits of weights and activations; starts anew from the same weights",
             )
+
+
+def _names(lab: Lab) -> dict[str, str]:
+    """Scenarios by name; of those that differ in rounding alone one, as a switch does the rest."""
+    keys = {scenario.name: key for key, scenario in reversed(SCENARIOS.items())}
+    current = lab.experiment.scenario
+    keys[SCENARIOS[current].name] = current
+    return {key: scenario.name for key, scenario in SCENARIOS.items() if keys[scenario.name] == key}
 
 
 def _sidebar(lab: Lab, controls: Controls) -> None:

@@ -30,8 +30,22 @@ def test_the_page_has_every_control(page: AppTest) -> None:
     labels = [n.label for n in page.number_input]
     for label in ("Learning rate", "Strength λ", "Probes k", "Radius σ", "Batch", "Steps", "Seeds"):
         assert label in labels
-    assert page.selectbox("field-scenario").options == [s.title for s in SCENARIOS.values()]
+    names = page.selectbox("field-scenario").options
+    assert sorted(names) == sorted({s.name for s in SCENARIOS.values()}), "one of each name"
     assert page.button_group("field-lanes").value == ["adamw", "sadam", "smaller"]
+
+
+def test_the_menu_names_a_scenario_that_differs_in_rounding_alone(page: AppTest) -> None:
+    page.selectbox("field-scenario").set_value("moons").run()
+    assert lab(page).experiment.scenario == "moons"
+    names = page.selectbox("field-scenario").options
+    fresh = AppTest.from_file(str(SCRIPT), default_timeout=60)
+    fresh.query_params["scenario"] = "digits-4bit"
+    fresh.run()
+    assert (
+        lab(fresh).experiment.scenario == "digits-4bit" == fresh.selectbox("field-scenario").value
+    )
+    assert fresh.selectbox("field-scenario").options == names
 
 
 def test_a_number_reaches_the_experiment_and_the_address(page: AppTest) -> None:

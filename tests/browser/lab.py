@@ -20,7 +20,8 @@ _READ = """
 
 
 def traces(page: Page, panel: str) -> list[dict[str, Any]]:
-    """All traces of a panel with their arrays."""
+    """All traces of a panel with their arrays, once the grid has drawn what it was sent."""
+    page.wait_for_function("document.querySelector('.cs-grid')?.ariaBusy !== 'true'")
     return page.evaluate(_READ, [panel, None])
 
 
@@ -50,6 +51,20 @@ def wait_for_maps(page: Page, seconds: float = 90) -> None:
           return ready("slice") && ready("map");
         }""",
         timeout=seconds * 1000,
+    )
+
+
+def wait_for_whole_ahead(page: Page) -> None:
+    """Until One step ahead is of the very step in view and no longer grows."""
+    page.wait_for_function(
+        """() => {
+          const panel = document.querySelector('[data-panel="ahead"]');
+          const data = panel?.querySelector(".cs-chart")._fullData ?? [];
+          const lines = data.filter((t) => t.mode === "lines" && t.x.length > 2);
+          return !panel.querySelector(".cs-note").textContent.includes("of step")
+            && lines.length === 3 && lines.every((t) => t.x.length >= 240);
+        }""",
+        timeout=30_000,
     )
 
 

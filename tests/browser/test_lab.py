@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -12,22 +11,30 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server, wait_until
-from tests.browser.lab import fill, pause, press, step, table, traces, wait_for_maps, wait_for_step
+from tests.browser.lab import (
+    fill,
+    pause,
+    press,
+    step,
+    table,
+    traces,
+    wait_for_maps,
+    wait_for_step,
+    wait_for_whole_ahead,
+)
 
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
 LANES = {"AdamW", "S-Adam", "AdamW, smaller step"}
 
-#: Resolves with the milliseconds after which the step counter last changed, watched for a while.
-LAST_CHANGE = """
-(watch) => new Promise((resolve) => {
-  const counter = () => document.querySelector(".cs-step").textContent;
-  const begin = performance.now();
-  let last = 0, value = counter();
-  const look = (now) => {
-    if (counter() !== value) { value = counter(); last = now - begin; }
-    if (now - begin < watch) requestAnimationFrame(look); else resolve(last);
+#: Resolves with what the step counter shows in each of the next `n` frames.
+STEPS_SHOWN = """
+(n) => new Promise((resolve) => {
+  const shown = [];
+  const look = () => {
+    shown.push(Number(document.querySelector(".cs-step").textContent));
+    if (shown.length < n) requestAnimationFrame(look); else resolve(shown);
   };
   requestAnimationFrame(look);
 })
@@ -78,6 +85,8 @@ def test_a_run_fills_every_view_with_its_own_numbers(open_page: OpenPage) -> Non
     press(page, "Run")
     wait_for_step(page, 140)
     pause(page)
+    # Only with the step measured is it known whether its path has left the plane.
+    wait_for_whole_ahead(page)
     wait_for_maps(page)
     last = step(page)
 
@@ -129,13 +138,14 @@ def test_a_run_fills_every_view_with_its_own_numbers(open_page: OpenPage) -> Non
         assert (np.array(trace["y"]) > 0).all()
 
 
-def test_pause_stops_the_step_counter_within_half_a_second(open_page: OpenPage) -> None:
+def test_pause_stops_the_step_counter(open_page: OpenPage) -> None:
     page = open_page()
     press(page, "Run")
     wait_for_step(page, 5)
     press(page, "Pause")
-    assert page.evaluate(LAST_CHANGE, 2000) < 500
     expect(page.locator(".cs-rate")).to_have_text("paused")
+    shown = page.evaluate(STEPS_SHOWN, 90)
+    assert set(shown) == {shown[0]}, "the step that is shown with the word is the last one"
 
 
 def test_a_changed_learning_rate_reaches_the_run(open_page: OpenPage) -> None:
@@ -204,17 +214,13 @@ def test_zoom_survives_ten_refreshes_and_no_frame_is_blank(open_page: OpenPage) 
     assert page.evaluate(zoom) == before
 
 
-def test_closing_the_tab_pauses_training_within_two_seconds(
-    open_page: OpenPage, server: Server
-) -> None:
+def test_closing_the_tab_pauses_training(open_page: OpenPage, server: Server) -> None:
     page = open_page()
     press(page, "Run")
     wait_for_step(page, 5)
     paused = server.log().count("paused at step")
-    closed = time.monotonic()
     page.close()
-    wait_until(lambda: server.log().count("paused at step") > paused, 2, "the pause")
-    assert time.monotonic() - closed < 2
+    wait_until(lambda: server.log().count("paused at step") > paused, 30, "the pause")
 
 
 def test_maps_can_be_cancelled_and_computed_on_demand(open_page: OpenPage) -> None:

@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.lab import fill, press, table, traces, wait_for_maps, wait_for_step
+from tests.browser.lab import (
+    fill,
+    press,
+    table,
+    traces,
+    wait_for_maps,
+    wait_for_step,
+    wait_for_whole_ahead,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -68,20 +76,6 @@ def look(page: Page, at: int) -> None:
         at,
     )
     expect(page.locator(".cs-at")).to_contain_text(f"View: step {at} of")
-
-
-def wait_for_whole_ahead(page: Page) -> None:
-    """Until One step ahead is of the very step in view and no longer grows."""
-    page.wait_for_function(
-        """() => {
-          const panel = document.querySelector('[data-panel="ahead"]');
-          const data = panel?.querySelector(".cs-chart")._fullData ?? [];
-          const lines = data.filter((t) => t.mode === "lines" && t.x.length > 2);
-          return !panel.querySelector(".cs-note").textContent.includes("of step")
-            && lines.length === 3 && lines.every((t) => t.x.length >= 240);
-        }""",
-        timeout=30_000,
-    )
 
 
 def titles(page: Page, panel: str) -> tuple[str, str]:
@@ -317,6 +311,59 @@ def everything(page: Page) -> dict[str, Any]:
     """What every view shows, by its name."""
     words = {"sentence": page.locator(".cs-sentence").inner_text(), "table": table(page)}
     return words | {panel: traces(page, panel) for panel in CHARTS}
+
+
+def test_the_microscope_measures_in_updates(open_page: OpenPage) -> None:
+    page = open_page(SMALL + "&plane=step&steps=60")
+    train(page, 60)
+    look(page, 12)
+    press(page, "Compute maps")
+    note = page.locator('[data-panel="slice"] .cs-note')
+    expect(note).to_contain_text("Microscope: update and gradient, step 12: ")
+    for words in ("% of their variance", "loss off by", "paths up to"):
+        expect(note).to_contain_text(words)
+    wait_for_maps(page)
+    for panel in ("slice", "map"):
+        assert titles(page, panel) == ("updates", "along −gradient, across")
+        heat = traces(page, panel)[0]
+        for axis in "xy":
+            assert (heat[axis][0], heat[axis][-1]) == (-3, 3), "a few steps"
+        np.testing.assert_allclose(place(page, panel, "AdamW"), [0, 0], atol=1e-3)
+    look(page, 13)
+    for panel in ("slice", "map"):
+        # Step 12 led to step 13: that is one update along the first axis.
+        np.testing.assert_allclose(place(page, panel, "AdamW"), [1, 0], atol=1e-3)
+    for other in (20, 30):
+        look(page, other)
+        wait_for_whole_ahead(page)
+        assert "step 12: " in note.inner_text(), "the plane that was asked for stays"
+        assert page.locator('[data-panel="slice"] .cs-progress').is_hidden()
+
+
+def test_a_rectangle_drawn_on_the_slice_becomes_its_extent(open_page: OpenPage) -> None:
+    page = open_page("?scenario=rosenbrock&slice_resolution=33&map_resolution=5")
+    wait_for_maps(page)
+    whole = traces(page, "slice")[0]
+    x, y = np.array(whole["x"]), np.array(whole["y"])
+    start = pixels(page, "slice", 0.8 * x[0] + 0.2 * x[-1], 0.8 * y[0] + 0.2 * y[-1])
+    end = pixels(page, "slice", 0.4 * x[0] + 0.6 * x[-1], 0.3 * y[0] + 0.7 * y[-1])
+    drag(page, start, end)
+    low, high = 0.8 * x[0] + 0.2 * x[-1], 0.4 * x[0] + 0.6 * x[-1]
+    wait_for_range(page, "slice", low, high)
+    wait_for_range(page, "map", low, high)
+    page.wait_for_url(re.compile("extent="))
+    address = parse_qs(urlsplit(page.url).query)["extent"][0]
+    heat = traces(page, "slice")[0]
+    ends = [heat["x"][0], heat["x"][-1], heat["y"][0], heat["y"][-1]]
+    np.testing.assert_allclose(ends, [float(part) for part in address.split(",")], rtol=1e-6)
+    grid_x, grid_y = np.meshgrid(heat["x"], heat["y"])
+    expected = 10 * abs(grid_y - grid_x**2) + abs(1 - grid_x)
+    np.testing.assert_allclose(10 ** np.array(heat["z"]), expected, rtol=1e-3)
+    middle = (ends[0] + ends[1]) / 2, (ends[2] + ends[3]) / 2
+    page.mouse.dblclick(*pixels(page, "slice", *middle))
+    wait_for_range(page, "slice", x[0], x[-1])
+    wait_for_range(page, "map", x[0], x[-1])
+    page.wait_for_function("!location.search.includes('extent=')")
 
 
 def test_a_message_goes_with_its_cause(open_page: OpenPage) -> None:
