@@ -68,7 +68,6 @@ class Dampings:
         self._objective = objective
         self._seeds = tuple(seeds)
         self._draw = draw
-        self._lanes = len(lanes)
         self._forward = _lanes_of(lanes, "probed", "asymmetry")
         self._backward = _lanes_of(lanes, "asymmetry")
         self._probed = _lanes_of(lanes, "probed")
@@ -80,6 +79,9 @@ class Dampings:
             i: next(leaders[key] for key in lanes[i].needs if key in leaders)
             for i in self._matched + self._swapped
         }
+        # Ends of a direction at which each run evaluates f, (R,).
+        ends = [(i in self._forward) + (i in self._backward) for i in range(len(lanes))]
+        self._ends = torch.tensor(ends, device=objective.device).repeat_interleave(len(seeds))
         self.directions: Tensor | None = None
         window = (MATCHED_WINDOW, len(self._probed), len(self._seeds))
         self.recent = objective.theta.new_full(window, torch.nan)
@@ -92,6 +94,8 @@ class Dampings:
         healthy: Tensor,
         evaluate: Callable[[Tensor], Tensor],
         settings: Settings,
+        *,
+        again: bool = False,
     ) -> tuple[Tensor, Tensor]:
         """rho and damping of all runs at step t, both (L, S).
 
@@ -102,6 +106,8 @@ class Dampings:
             healthy: (L, S) whether the damping of a run counts for those who follow it.
             evaluate: points (N, S, P) -> f (N, S), on the mini-batches of t.
             settings: k, sigma and all that damps.
+            again: evaluate f at theta again, because `evaluate` rounds otherwise than what gave the
+                losses, and where a rounded network is flat a difference is 0 or it misleads.
 
         Returns:
             rho, nan where a lane does not probe, and the damping, nan where a probe was not finite.
@@ -112,7 +118,11 @@ class Dampings:
         if settings.lgi_lambda > 0:
             if self._forward:
                 self.directions = self._draw_directions(t, settings)
-                self._probe(rho, damping, theta, losses, evaluate, settings)
+                here = losses
+                if again:
+                    here = torch.full_like(losses, torch.nan)
+                    here[self._forward] = evaluate(theta[self._forward])
+                self._probe(rho, damping, theta, here, evaluate, settings)
             if self._random:
                 k = settings.k_directions
                 drawn = [draw_slope_lgi(k, seed=seed, step=t) for seed in self._seeds]
@@ -124,10 +134,7 @@ class Dampings:
     def forwards(self, settings: Settings) -> Tensor:
         """Forward passes that one step costs each run, (R,): 1, and what it probes."""
         k = settings.k_directions if settings.lgi_lambda > 0 else 0
-        costs = [
-            1 + k * (i in self._forward) + k * (i in self._backward) for i in range(self._lanes)
-        ]
-        return torch.tensor(costs).repeat_interleave(len(self._seeds)).to(self.recent.device)
+        return 1 + k * self._ends
 
     def _probe(
         self,

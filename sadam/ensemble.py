@@ -13,6 +13,7 @@ from sadam.batches import Batches, check_seeds
 from sadam.dampings import Dampings
 from sadam.fitting import check_batches, check_initial, first_batch, is_probe_set
 from sadam.lanes import Lane, check_lanes, check_rates, learning_rate
+from sadam.observing import all_finite, kept, known, observed
 from sadam.record import MEASURED, Record, fixed_directions, following
 from sadam.rules import advance_
 from sadam.settings import Settings
@@ -52,6 +53,9 @@ class Ensemble:
             P <= J the coordinates themselves.
         draw: draw(t) -> raw standard normal draws (S, k, P) of step t, in place of those that
             follow from (seed, t).
+        observe: False leaves out of the record what training itself has no need of, as nan: losses
+            on the probe set and on the batch before, norm, cosine and promise of the update, the
+            length of the path and the projections. For runs of which only the end counts.
 
     Attributes:
         t: steps taken.
@@ -80,6 +84,7 @@ class Ensemble:
         settings: Settings,
         projections: int = 8,
         draw: Callable[[int], Tensor] | None = None,
+        observe: bool = True,
     ) -> None:
         self.seeds = check_seeds(seeds)
         self.lanes = check_lanes(lanes, len(self.seeds))
@@ -95,15 +100,18 @@ class Ensemble:
         self._m = torch.zeros_like(self.theta)
         self._v = torch.zeros_like(self.theta)
         self._before = self.theta
-        self._applied = torch.zeros_like(self.theta)
+        self._applied = self._update = torch.zeros_like(self.theta)
+        self._observes = observe
         runs = len(self.theta)
         self.alive = torch.ones(runs, dtype=torch.bool, device=objective.device)
         self.diverged_at = torch.full((runs,), -1, device=objective.device)
-        self._projection = fixed_directions(objective.size, projections).to(self.theta)
+        directions = fixed_directions(objective.size, projections)
+        self._projection = directions.T.to(self.theta).contiguous()
         self._shared = batches is not None and batches.full
         self._loss_is_probe_loss = is_probe_set(batches, objective.batch)
         self.batch = None if batches is None else batches.at(0)
-        self._stacked = Stacked(objective, first_batch(self.batch, self._shared))
+        sample = first_batch(self.batch, self._shared)
+        self._stacked = Stacked(objective, sample, own=self._loss_is_probe_loss)
         self.record = self._plan(None)
 
     @property
@@ -124,14 +132,13 @@ class Ensemble:
     @property
     def second_moment(self) -> Tensor:
         """v of every run as the planned update uses it, (R, P); 0 where a rule keeps none."""
-        return self._next_moments[1]
+        return self._v.clone()
 
     def step(self) -> Record:
         """Commit the planned update, plan the next one, and return what is known then."""
         last_batch = self.batch
         self._before, self.theta = self.theta, self.next_theta
-        self._applied = self.theta - self._before
-        self._m, self._v = self._next_moments
+        self._applied = self._update
         self.t += 1
         self.batch = None if self.batches is None else self.batches.at(self.t)
         self.record = self._plan(self.record, last_batch)
@@ -140,8 +147,8 @@ class Ensemble:
     def state(self) -> dict[str, Any]:
         """All that the coming steps depend on, as tensors, numbers and text, see `sadam.state`.
 
-        Batches and directions follow from seed and step. The moments before the plan and the
-        update applied last are left out: the next step replaces them by what the plan holds.
+        Batches and directions follow from seed and step. The update applied last is left out: the
+        next step replaces it by the planned one.
         """
         tensors = self._planned()
         if self.directions is not None:
@@ -173,7 +180,8 @@ class Ensemble:
         self.t, self.settings = t, settings
         self.batch = None if self.batches is None else self.batches.at(t)
         self.theta, self.next_theta = found["theta"], found["next_theta"]
-        self._next_moments = found["m"], found["v"]
+        self._update = self.next_theta - self.theta
+        self._m, self._v = found["m"], found["v"]
         self._dampings.recent, self._dampings.directions = found["dampings"], directions
         self.alive, self.diverged_at = found["alive"], found["diverged_at"]
         self.record = Record(step=t, **{name: found[f"record.{name}"] for name in MEASURED})
@@ -190,12 +198,11 @@ class Ensemble:
 
     def _planned(self) -> dict[str, Tensor]:
         """The tensors of the present state and its plan, but for the directions."""
-        m, v = self._next_moments
         return {
             "theta": self.theta,
             "next_theta": self.next_theta,
-            "m": m,
-            "v": v,
+            "m": self._m,
+            "v": self._v,
             "dampings": self._dampings.recent,
             "alive": self.alive,
             "diverged_at": self.diverged_at,
@@ -207,9 +214,10 @@ class Ensemble:
             self._by_lane(self.theta), self.batch, shared=self._shared
         )
         loss, gradient = losses.flatten(), gradients.flatten(0, 1)
-        healthy = self.alive & loss.isfinite() & _all_finite(gradient)
-        self.theta = torch.where(healthy[:, None], self.theta, self._before)
-        gradient = torch.where(healthy[:, None], gradient, 0.0)
+        slope = gradient.norm(dim=1)
+        healthy = self.alive & loss.isfinite() & all_finite(gradient, slope)
+        self.theta = kept(healthy, self.theta, self._before)
+        gradient, slope = kept(healthy, gradient, 0.0), torch.where(healthy, slope, 0.0)
 
         rho, damping = self._dampings.measure(
             self.t,
@@ -218,35 +226,58 @@ class Ensemble:
             healthy.view_as(losses),
             lambda points: self._stacked.losses(points, self.batch, shared=self._shared),
             self.settings,
+            again=self._stacked.rounds_otherwise,
         )
         rho, damping = rho.flatten(), damping.flatten()
         spent = self.alive * self._dampings.forwards(self.settings)
 
         rates = [learning_rate(lane, self.settings, self.t) for lane in self.lanes]
-        planned, m, v = self.theta.clone(), self._m.clone(), self._v.clone()
+        planned = self.theta.clone()
         advance_(
             self.lanes,
             planned,
             gradient,
-            m,
-            v,
+            self._m,
+            self._v,
             self.t + 1,
             damping=damping,
             rates=rates,
             settings=self.settings,
         )
-        moving = healthy & _all_finite(planned)
-        self.next_theta = torch.where(moving[:, None], planned, self.theta)
-        self._next_moments = m, v
+        moving = healthy & all_finite(planned, planned.norm(dim=1))
+        self.next_theta = kept(moving, planned, self.theta)
         self.diverged_at = torch.where(self.alive & ~moving, self.t, self.diverged_at)
         self.alive = moving
 
-        seen = self._observe(loss, gradient, rho, damping, rates)
+        seen = known(
+            self.t,
+            loss,
+            slope,
+            torch.where(moving, rho, torch.nan),
+            torch.where(moving, damping, torch.nan),
+            damping.new_tensor(rates).repeat_interleave(len(self.seeds)),
+            projections=len(self._projection),
+            probe_loss=loss if self._loss_is_probe_loss else None,
+        )
+        after, along = seen.got, seen.slope_after
+        if self._observes:
+            self._update = self.next_theta - self.theta
+            if not self._loss_is_probe_loss:
+                seen = replace(seen, probe_loss=self.objective.losses(self.theta))
+            seen = observed(
+                seen,
+                gradient,
+                self._update,
+                before=self._applied,
+                before_norm=torch.zeros_like(loss) if last is None else last.update_norm,
+                projection=self._projection,
+            )
+            if last is not None:
+                after, along = self._on_last_batch(loss, gradient, last_batch)
         if last is None:
             return replace(seen, forwards=spent)
-        after, slope = self._on_last_batch(loss, gradient, last_batch)
         return following(
-            seen, last, healthy, moving, loss_after=after, slope_after=slope, spent=spent
+            seen, last, healthy, moving, loss_after=after, slope_after=along, spent=spent
         )
 
     def _by_lane(self, theta: Tensor) -> Tensor:
@@ -261,37 +292,3 @@ class Ensemble:
             return loss, (gradient * self._applied).sum(1)
         losses = self._stacked.losses(self._by_lane(self.theta), last_batch, shared=False)
         return losses.flatten(), torch.full_like(loss, torch.nan)
-
-    def _observe(
-        self, loss: Tensor, gradient: Tensor, rho: Tensor, damping: Tensor, rates: list[float]
-    ) -> Record:
-        """Everything that is recorded of theta_t and its planned update by themselves."""
-        update = self.next_theta - self.theta
-        norm = update.norm(dim=1)
-        cosine = (update * self._applied).sum(1) / (norm * self._applied.norm(dim=1))
-        damping = torch.where(self.alive, damping, torch.nan)
-        lr = damping.new_tensor(rates).repeat_interleave(len(self.seeds))
-        unknown = torch.full_like(loss, torch.nan)
-        return Record(
-            step=self.t,
-            loss=loss,
-            probe_loss=loss if self._loss_is_probe_loss else self.objective.losses(self.theta),
-            gradient_norm=gradient.norm(dim=1),
-            lgi=torch.where(self.alive, rho, torch.nan),
-            damping=damping,
-            effective_lr=lr * damping,
-            got=unknown,
-            slope_after=unknown,
-            promised=(gradient * update).sum(1),
-            update_norm=norm,
-            update_cosine=cosine,
-            path_length=torch.zeros_like(loss),
-            forwards=torch.zeros_like(self.diverged_at),
-            gradient_projection=gradient @ self._projection,
-            update_projection=update @ self._projection,
-        )
-
-
-def _all_finite(rows: Tensor) -> Tensor:
-    """Which rows (R, P) hold finite values only: 0 times anything else is nan."""
-    return (0 * rows).sum(1) == 0

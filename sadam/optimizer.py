@@ -1,7 +1,7 @@
 """S-Adam as a `torch.optim.Optimizer`, to be imported into any training script."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from probes.instability import lgi
-from sadam.closures import Closure, ClosureProbe, call_closure, random_state
+from sadam.closures import Closure, call_closure, random_state
+from sadam.flat import Flat
+from sadam.points import Points, check_directions, fresh, given
+from sadam.probing import ClosureProbe
 from sadam.settings import Sphere, check_settings
-from sadam.update import damping_from_lgi, sadam_update_
+from sadam.update import damping_from_lgi, sadam_updates_
 
 __all__ = ["SAdam"]
 
@@ -59,9 +62,11 @@ class SAdam(Optimizer):
         sphere: "tensor" gives each tensor of a direction unit norm (the released code), "global"
             the whole direction (the paper).
         instability: what damps; "lgi" is the paper's rho.
-        module: the network that the closure reads. Given it, all probes run as one vmap of the
-            closure, or one by one with a warning where vmap cannot, and its buffers (BatchNorm's
-            statistics) are not touched by probing.
+        module: the network that the closure reads. Given it, the first step also tries all probes
+            as one vmap of the closure, and all later steps keep to what was faster, vmap or loop;
+            they agree to rounding. So the first step calls the closure more often. Where vmap
+            cannot take it a warning says so. Probing never touches the module's buffers
+            (BatchNorm's statistics).
 
     Raises:
         ValueError: a value outside its range, groups that disagree on what they share, a module
@@ -105,6 +110,7 @@ class SAdam(Optimizer):
         self._probe = ClosureProbe(module)
         self._lgi = _Series()
         self._damping = _Series()
+        self._flats: list[Flat] = []
         super().__init__(params, defaults)
 
     @property
@@ -158,20 +164,22 @@ class SAdam(Optimizer):
         shared = self._agreed()
         every = [p for group in self.param_groups for p in group["params"]]
         if directions is not None:
-            _check_directions(directions, every, shared["k_directions"])
+            check_directions(directions, every, shared["k_directions"])
         start = random_state({p.device for p in every})
         with torch.enable_grad():
             loss = call_closure(closure, True)
         if any(p.grad is not None and p.grad.is_sparse for p in every):
             raise ValueError("a gradient is sparse; SAdam takes dense gradients only.")
 
-        moving = [p for p in every if p.grad is not None]
+        flats = self._flattened()
         rho = torch.full_like(loss, math.nan)
         damping = torch.ones_like(loss)
-        if shared["lgi_lambda"] > 0 and moving:
-            draw = _drawing(every, directions, shared)
-            losses = self._probe.losses(closure, moving, draw, shared["k_directions"], start, loss)
-            rho = lgi((losses - loss) / shared["sigma"], shared["stabilize_eps"])
+        if shared["lgi_lambda"] > 0 and flats:
+            k, sigma, sphere = (shared[name] for name in ("k_directions", "sigma", "sphere"))
+            draw = fresh if directions is None else given(flats, every, directions)
+            points = Points(flats, draw, k=k, sigma=sigma, sphere=sphere)
+            losses = self._probe.losses(closure, points, start, loss)
+            rho = lgi((losses - loss) / sigma, shared["stabilize_eps"])
             damping = damping_from_lgi(rho, shared["lgi_lambda"], shared["lgi_cap"])
         self._lgi.append(rho)
         self._damping.append(damping)
@@ -179,7 +187,24 @@ class SAdam(Optimizer):
             self._move(group, damping)
         return loss
 
+    def _flattened(self) -> list[Flat]:
+        """The parameters that have a gradient now, by dtype and device, read."""
+        kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    kinds.setdefault((p.dtype, p.device), []).append(p)
+        if [[id(p) for p in flat.tensors] for flat in self._flats] != [
+            [id(p) for p in alike] for alike in kinds.values()
+        ]:
+            self._flats = [Flat(alike) for alike in kinds.values()]
+        for flat in self._flats:
+            flat.read()
+        return self._flats
+
     def _move(self, group: dict[str, Any], damping: Tensor) -> None:
+        """Take the damped step, together where dtype, device and number of steps agree."""
+        alike: dict[tuple[torch.dtype, torch.device, int], list[Tensor]] = {}
         for p in group["params"]:
             if p.grad is None:
                 continue
@@ -188,14 +213,16 @@ class SAdam(Optimizer):
                 state["step"] = 0
                 state["exp_avg"] = torch.zeros_like(p)
                 state["exp_avg_sq"] = torch.zeros_like(p)
-            state["step"] += 1
-            sadam_update_(
-                p,
-                p.grad,
-                state["exp_avg"],
-                state["exp_avg_sq"],
-                state["step"],
-                damping=damping.to(p.device, p.dtype),
+            state["step"] = int(state["step"]) + 1
+            alike.setdefault((p.dtype, p.device, state["step"]), []).append(p)
+        for (dtype, device, t), params in alike.items():
+            sadam_updates_(
+                params,
+                [p.grad for p in params if p.grad is not None],
+                [self.state[p]["exp_avg"] for p in params],
+                [self.state[p]["exp_avg_sq"] for p in params],
+                t,
+                damping=damping.to(device, dtype),
                 lr=group["lr"],
                 betas=group["betas"],
                 eps=group["eps"],
@@ -227,46 +254,7 @@ class SAdam(Optimizer):
             self._probe = ClosureProbe(None)
             self._lgi = _Series()
             self._damping = _Series()
-
-
-def _check_directions(
-    directions: Sequence[Sequence[Tensor]], params: Sequence[Tensor], k: int
-) -> None:
-    if len(directions) != k:
-        raise ValueError(
-            f"directions holds {len(directions)} lists and k_directions is {k}; give one list of "
-            "tensors for each probe."
-        )
-    for i, direction in enumerate(directions):
-        found = [tuple(draw.shape) for draw in direction]
-        expected = [tuple(p.shape) for p in params]
-        if found != expected:
-            raise ValueError(
-                f"directions[{i}] has shapes {found} and the parameters have {expected}; give one "
-                "draw a parameter, in the order of the groups."
-            )
-
-
-def _drawing(
-    every: Sequence[Tensor],
-    directions: Sequence[Sequence[Tensor]] | None,
-    shared: dict[str, Any],
-) -> Callable[[int], list[Tensor]]:
-    """i -> sigma u_i for each parameter that has a gradient now, drawn freshly or given."""
-    moving = [(j, p) for j, p in enumerate(every) if p.grad is not None]
-
-    def displacement(i: int) -> list[Tensor]:
-        if directions is None:
-            normals = [torch.randn_like(p) for _, p in moving]
-        else:
-            normals = [directions[i][j].to(p) for j, p in moving]
-        norms = [torch.linalg.vector_norm(n) for n in normals]
-        if shared["sphere"] == "global":
-            whole = torch.linalg.vector_norm(torch.stack([n.to(norms[0]) for n in norms]))
-            norms = [whole.to(n) for n in norms]
-        return [n * (shared["sigma"] / (r + 1e-12)) for n, r in zip(normals, norms, strict=True)]
-
-    return displacement
+            self._flats = []
 
 
 class _Series:

@@ -1,6 +1,6 @@
 """Losses and gradients of many runs at once, each run on its seed's mini-batch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -22,18 +22,24 @@ class Stacked:
     Args:
         objective: the loss; a network must allow `vmap`.
         sample: the mini-batch of one seed, to measure memory on; None for a function.
+        own: whether all mini-batches are the objective's own batch, for which it may have a faster
+            evaluator of losses.
+
+    Attributes:
+        rounds_otherwise: whether `losses` and `losses_and_gradients` round differently.
 
     Raises:
         ValueError: the network does not allow `vmap`; it says why.
     """
 
-    def __init__(self, objective: Objective, sample: Batch | None) -> None:
+    def __init__(self, objective: Objective, sample: Batch | None, *, own: bool = False) -> None:
         if sample is not None and not objective.supports_vmap:
             raise ValueError(
                 "this network cannot be trained as a stack of runs, which needs torch.func.vmap: "
                 f"{objective.why} Train it with sadam.SAdam instead."
             )
         self._objective = objective
+        self.rounds_otherwise = own and objective.evaluator == "layered"
         self._chunk = 1
         if sample is not None:
             one = footprint(lambda theta: objective.loss(theta, sample), objective.theta, sample)
@@ -50,7 +56,7 @@ class Stacked:
         Returns:
             (N, S).
         """
-        if batch is None:
+        if batch is None or self.rounds_otherwise:
             return self._objective.losses(points.flatten(0, 1)).view(points.shape[:2])
         with torch.no_grad():
             (losses,) = self._in_chunks(points, batch, shared, self._values)
@@ -77,8 +83,8 @@ class Stacked:
         by_seed = []
         for some_seeds, part in self._by_seed(points, batch, shared):
             rows = [evaluate(some, part, shared) for some in some_seeds.split(self._chunk)]
-            by_seed.append([torch.cat(column) for column in zip(*rows, strict=True)])
-        return [torch.cat(column, dim=1) for column in zip(*by_seed, strict=True)]
+            by_seed.append([_joined(column, dim=0) for column in zip(*rows, strict=True)])
+        return [_joined(column, dim=1) for column in zip(*by_seed, strict=True)]
 
     def _by_seed(
         self, points: Tensor, batch: Batch, shared: bool
@@ -110,3 +116,7 @@ class Stacked:
             return (flat.view(n, seeds),)
         over_points = vmap(self._objective.loss, in_dims=(0, None))
         return (vmap(over_points, in_dims=(1, 0), out_dims=1)(points, batch),)
+
+
+def _joined(parts: Sequence[Tensor], *, dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=dim)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sadam import SAdam
+from sadam import SAdam, probing
 from tests.sadam.test_optimizer import X, closure_of, net, same_bits, values
 
 
@@ -19,19 +19,28 @@ def run(model: nn.Module, *, batched: bool, steps: int = 5, k: int = 4, wrap=Non
     return optimizer
 
 
+@pytest.fixture
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One vmap, whatever time it takes."""
+    monkeypatch.setattr(probing, "faster", lambda *_: True)
+
+
 def normalized() -> nn.Sequential:
     model = net()
     return nn.Sequential(model[0], nn.BatchNorm1d(8).double(), model[1], model[2])
 
 
+@pytest.mark.usefixtures("_at_once")
 def test_one_vmap_equals_the_loop():
     loop, batched = net(), net()
     a, b = run(loop, batched=False), run(batched, batched=True)
+    assert b._probe.at_once
     assert b.lgi_history == pytest.approx(a.lgi_history, rel=1e-9)
     for p, q in zip(values(loop), values(batched), strict=True):
         assert (p - q).abs().max() <= 1e-12
 
 
+@pytest.mark.usefixtures("_at_once")
 def test_one_vmap_calls_the_closure_once():
     model, calls = net(), []
     optimizer = SAdam(model.parameters(), k_directions=6, module=model)
@@ -47,6 +56,7 @@ def test_one_vmap_calls_the_closure_once():
     assert calls == [True, False]
 
 
+@pytest.mark.usefixtures("_at_once")
 @pytest.mark.parametrize("batched", [False, True], ids=["loop", "vmap"])
 def test_dropout_is_the_same_in_all_evaluations_of_a_step(batched: bool):
     model = net()
@@ -77,6 +87,7 @@ def test_dropout_is_the_same_in_all_evaluations_of_a_step(batched: bool):
     assert second != first  # another step draws another mask
 
 
+@pytest.mark.usefixtures("_at_once")
 def test_dropout_under_vmap_measures_what_the_loop_measures():
     found = []
     for batched in (False, True):
@@ -86,6 +97,7 @@ def test_dropout_under_vmap_measures_what_the_loop_measures():
     assert found[1] == pytest.approx(found[0], rel=1e-9)
 
 
+@pytest.mark.usefixtures("_at_once")
 @pytest.mark.parametrize("k", [1, 4], ids=["loop", "vmap"])
 def test_batch_norm_statistics_see_the_data_once_a_step(k: int):
     probed, plain = normalized(), normalized()
@@ -97,6 +109,7 @@ def test_batch_norm_statistics_see_the_data_once_a_step(k: int):
     assert same_bits(values(probed), values(plain))
 
 
+@pytest.mark.usefixtures("_at_once")
 def test_batch_norm_under_vmap_measures_what_the_loop_measures():
     a = run(normalized(), batched=False)
     b = run(normalized(), batched=True)
@@ -145,6 +158,33 @@ def test_a_closure_that_reaches_past_the_module_is_noticed():
     assert same_bits(values(loop), values(batched))
 
 
+def test_what_takes_less_time_is_kept(monkeypatch: pytest.MonkeyPatch):
+    clock = [0.0]
+    monkeypatch.setattr(probing.time, "perf_counter", lambda: clock[0])
+
+    def takes(seconds: float):
+        def run() -> Tensor:
+            clock[0] += seconds
+            return torch.zeros(2)
+
+        return run
+
+    assert probing.faster(takes(1.0), takes(2.0))
+    assert clock[0] == 3.0  # half a second had passed after one round
+    assert not probing.faster(takes(0.02), takes(0.01))
+    assert clock[0] == pytest.approx(3.0 + 5 * 0.03)
+
+
+def test_the_loop_is_kept_without_a_word_where_it_is_faster(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(probing, "faster", lambda *_: False)
+    loop, batched = net(), net()
+    a, b = run(loop, batched=False), run(batched, batched=True)
+    assert b._probe.at_once is False
+    assert same_bits(values(loop), values(batched))
+    assert a.lgi_history == b.lgi_history
+
+
+@pytest.mark.usefixtures("_at_once")
 def test_tied_weights_are_probed_together():
     class Tied(nn.Module):
         def __init__(self) -> None:

@@ -162,8 +162,13 @@ def test_only_who_probes_pays(monkeypatch: pytest.MonkeyPatch):
     quiet = [key for key in LANES if LANES[key].damping in ("none", "random")]
     for lanes, seeds, asked in [
         ([LANES[key] for key in quiet], (0,), []),
-        ([LANES[key] for key in ("adamw", "sadam", "smaller", "swapped")], (0, 3), [(k, 2)]),
-        ([LANES[key] for key in ("sadam", "asymmetry", "sgd")], (0,), [(2 * k, 1), (k, 1)]),
+        # First f at theta once more, since here losses and gradients have an evaluator each.
+        (
+            [LANES[key] for key in ("adamw", "sadam", "smaller", "swapped")],
+            (0, 3),
+            [(1, 2), (k, 2)],
+        ),
+        ([LANES[key] for key in ("sadam", "asymmetry", "sgd")], (0,), [(2, 1), (2 * k, 1), (k, 1)]),
     ]:
         settings = Settings(k_directions=k, total_steps=9)
         runs = ensemble(lanes, seeds, size=60, settings=settings)

@@ -11,6 +11,7 @@ from probes.objective import Objective
 from sadam import LANES, Batches, Ensemble, History, Lane, SAdam, Settings
 from sadam.reference import reference_sadam
 from sadam.update import sadam_update_
+from tests.sadam.test_optimizer import NoWaiting
 from tests.sadam.test_snapshots import saved
 
 SEEDS = (0, 3)
@@ -536,6 +537,78 @@ def test_a_state_of_other_runs_is_refused_and_changes_nothing():
             second.restore(broken)
     after = second.state()
     assert all(same(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("size", [16, 60], ids=["mini-batches", "full batch"])
+def test_unobserved_runs_train_the_same(size: int):
+    seen, unseen = ensemble(size=size), ensemble(size=size, observe=False)
+    for _ in range(6):
+        assert torch.equal(seen.next_theta, unseen.next_theta)
+        ours, theirs = unseen.record, seen.record
+        for name in ("loss", "gradient_norm", "lgi", "damping", "effective_lr", "forwards"):
+            assert same(getattr(ours, name), getattr(theirs, name))
+        for name in ("promised", "update_norm", "update_cosine", "got", "update_projection"):
+            assert getattr(ours, name).isnan().all()
+            assert getattr(ours, name).shape == getattr(theirs, name).shape
+        assert ours.probe_loss.isnan().all() == (size == 16)
+        seen.step()
+        unseen.step()
+
+
+def test_an_unobserved_run_freezes_alike():
+    def f(points: Tensor) -> Tensor:
+        return torch.where(points[:, 0] < 1, torch.nan, points.square().sum(1))
+
+    theta = torch.tensor([[1.55, 2.0], [30.0, 2.0]], dtype=torch.float64)
+    runs = Ensemble(
+        Objective.from_function(f, theta[0]),
+        [LANES["adamw"]],
+        seeds=(0, 1),
+        initial=theta,
+        batches=None,
+        settings=Settings(lr=0.1, weight_decay=0.0),
+        observe=False,
+    )
+    for _ in range(9):
+        runs.step()
+    assert runs.diverged_at.tolist() == [6, -1]
+    assert runs.theta.isfinite().all()
+
+
+def test_a_finite_gradient_is_no_reason_to_freeze_however_long_it_is():
+    runs = function(lambda p: 1e200 * p.sum(1), [[3.0, 1.0]], [LANES["adamw"]])
+    assert runs.record.gradient_norm.isinf().all()  # its square overflows
+    assert runs.alive.all()
+
+
+def test_a_second_moment_that_was_handed_out_stays():
+    runs = ensemble()
+    handed = runs.second_moment
+    kept = handed.clone()
+    runs.step()
+    assert torch.equal(handed, kept)
+    assert not torch.equal(runs.second_moment, kept)
+
+
+def test_a_flat_place_is_flat_however_the_losses_are_rounded():
+    # Losses and gradients have an evaluator each; say that of losses rounds all of them alike.
+    probe = ensemble([LANES["sadam"], LANES["asymmetry"]], (0,), size=60, dtype=torch.float32)
+    assert probe._stacked.rounds_otherwise
+    losses = probe._stacked.losses
+    probe._stacked.losses = lambda *a, **b: torch.full_like(losses(*a, **b), 1.000001)
+    probe.step()
+    assert probe.record.damping.tolist() == [1.0, 1.0]
+    assert probe.record.lgi.tolist()[0] == 0.0
+
+
+def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
+    # As on an accelerator, where no mask is looked at.
+    monkeypatch.setattr("sadam.observing._all", lambda _: False)
+    runs, seen = ensemble(size=16), ensemble(size=16)
+    with NoWaiting():
+        runs.step()
+    seen.step()
+    assert_equal(runs, seen)
 
 
 def test_refusals_are_sentences():

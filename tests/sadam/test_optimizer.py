@@ -7,8 +7,9 @@ from contextlib import nullcontext
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from sadam import SAdam
+from sadam import SAdam, flat, points, probing, update
 
 
 def net(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Sequential:
@@ -132,7 +133,10 @@ def test_probing_restores_every_bit(dtype: torch.dtype):
 
 
 @pytest.mark.parametrize("batched", [False, True], ids=["loop", "vmap"])
-def test_probing_restores_every_bit_when_the_closure_raises(batched: bool):
+def test_probing_restores_every_bit_when_the_closure_raises(
+    batched: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(probing, "faster", lambda *_: True)
     model = net()
     optimizer = SAdam(model.parameters(), k_directions=3, module=model if batched else None)
     good = closure_of(model, optimizer)
@@ -194,6 +198,131 @@ def test_a_closure_that_clears_gradients_on_every_call_still_trains():
         optimizer.step(careless if i else tidy)
     assert same_bits(values(models[0]), values(models[1]))
     assert not same_bits(values(models[0]), values(net()))
+
+
+def test_parameters_stay_where_they_are():
+    model = net()
+    model[0].weight.data = model[0].weight.data.T.contiguous().T  # not in the usual order
+    optimizer = SAdam(model.parameters(), lr=0.05)
+    before = [(p.data_ptr(), p.stride()) for p in model.parameters()]
+    other = net()
+    twin = SAdam(other.parameters(), lr=0.05)
+    for each, own in ((model, optimizer), (other, twin)):
+        torch.manual_seed(6)
+        for _ in range(3):
+            own.step(closure_of(each, own))
+    assert [(p.data_ptr(), p.stride()) for p in model.parameters()] == before
+    for p, q in zip(values(model), values(other), strict=True):
+        assert (p - q).abs().max() <= 1e-14
+
+
+def test_parameters_of_two_dtypes_train_together():
+    model = nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.Linear(8, 3).double())
+    model[1].register_forward_hook(lambda _, __, out: out.double())
+    optimizer = SAdam(model.parameters(), lr=0.05, sphere="global", sigma=0.25)
+    seen, before = [], values(model)
+
+    def closure(backward: bool) -> Tensor:
+        if not backward:
+            gaps = [(p - q).double().norm() for p, q in zip(values(model), before, strict=True)]
+            seen.append(torch.stack(gaps).norm().item())
+        loss = nn.functional.cross_entropy(model(X.float()), Y)
+        if backward:
+            optimizer.zero_grad()
+            loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert seen == pytest.approx([0.25, 0.25], rel=1e-5)
+    assert all(not torch.equal(p, q) for p, q in zip(values(model), before, strict=True))
+
+
+@pytest.mark.parametrize("sphere", ["tensor", "global"])
+def test_few_points_at_a_time_measure_the_same(sphere: str, monkeypatch: pytest.MonkeyPatch):
+    found = []
+    for block in (1 << 20, 1):  # all seven points at once, and one by one
+        for home in (flat, points):
+            monkeypatch.setattr(home, "BLOCK_BYTES", block)
+        model = net()
+        torch.manual_seed(8)
+        given = [[torch.randn_like(p) for p in model.parameters()] for _ in range(7)]
+        optimizer = SAdam(model.parameters(), k_directions=7, sphere=sphere)
+        optimizer.step(closure_of(model, optimizer), directions=given)
+        found.append(optimizer.lgi_history[0])
+    assert found[0] == pytest.approx(found[1], rel=1e-12)
+
+
+def test_a_parameter_that_joins_later_counts_its_own_steps():
+    model = net()
+    model[0].requires_grad_(False)
+    optimizer = SAdam(model.parameters(), lr=0.05)
+    for _ in range(2):
+        optimizer.step(closure_of(model, optimizer))
+    model[0].requires_grad_(True)
+    optimizer.step(closure_of(model, optimizer))
+    steps = [optimizer.state[p]["step"] for p in model.parameters()]
+    assert steps == [1, 1, 3, 3]
+    # At its first step Adam moves every parameter by a lr, up to eps: sqrt(1 - beta2) / (1 - beta1)
+    # times (1 - beta1) g / (sqrt(1 - beta2) |g|).
+    before = net()[0].bias
+    moved = (model[0].bias - (1 - 0.05 * 0.01) * before).abs()
+    assert moved.tolist() == pytest.approx(8 * [0.05 * optimizer.damping_history[-1]], rel=1e-3)
+
+
+def test_loading_a_state_dict_into_an_optimizer_that_has_stepped():
+    a_model, b_model = net(), net()
+    a, b = (SAdam(model.parameters(), lr=0.05) for model in (a_model, b_model))
+    for model, optimizer, seed in ((a_model, a, 1), (b_model, b, 2)):
+        torch.manual_seed(seed)
+        for _ in range(3):
+            optimizer.step(closure_of(model, optimizer))
+    b_model.load_state_dict(a_model.state_dict())
+    b.load_state_dict(copy.deepcopy(a.state_dict()))
+    for model, optimizer in ((a_model, a), (b_model, b)):
+        torch.manual_seed(3)
+        optimizer.step(closure_of(model, optimizer))
+    assert same_bits(values(a_model), values(b_model))
+
+
+class NoWaiting(TorchDispatchMode):
+    """Refuses to read a number off the device, which would wait for it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        assert func is not torch.ops.aten._local_scalar_dense.default, "the host waited"
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(update, "_has_kernel", lambda _: False)  # as on an accelerator
+    model = net()
+    optimizer = SAdam(model.parameters(), lr=0.05, k_directions=3)
+    closure = closure_of(model, optimizer)
+    with NoWaiting():
+        for _ in range(3):
+            optimizer.step(closure)
+    monkeypatch.undo()  # the kernel of a CPU takes the damping as a number, and the guard sees it
+    with NoWaiting(), pytest.raises(AssertionError, match="the host waited"):
+        optimizer.step(closure)
+
+
+def test_float32_probes_are_as_good_as_float32_is():
+    single = net(dtype=torch.float32)
+    double = copy.deepcopy(single).double()
+    given = [[torch.randn_like(p) for p in single.parameters()] for _ in range(8)]
+    found = []
+    for model in (single, double):
+        optimizer = SAdam(model.parameters(), k_directions=8)
+        closure, losses = closure_of(model, optimizer), []
+
+        def watched(backward: bool, closure=closure, losses=losses) -> Tensor:
+            losses.append(closure(backward))
+            return losses[-1]
+
+        optimizer.step(watched, directions=given)
+        found.append((torch.stack(losses).tolist(), optimizer.lgi_history[0]))
+    (losses, rho), (exact, exact_rho) = found
+    assert losses == pytest.approx(exact, rel=1e-6)
+    assert rho == pytest.approx(exact_rho, rel=2e-2)
 
 
 def test_two_groups_equal_one_when_they_agree():

@@ -121,7 +121,7 @@ def test_prox_sgd_rests_at_the_lassos_minimum(mu: float):
         return theta @ H @ theta / 2 - B @ theta
 
     path = walk(
-        lambda *a: prox_sgd_update_(*a, lr=0.02, momentum=mu, l1=l1), normal(3), f, steps=4000
+        lambda *a: prox_sgd_update_(*a, lr=0.02, momentum=mu, l1=l1), normal(3), f, steps=2000
     )
     rest = path[-1]
     slope = gradient_of(f, rest)

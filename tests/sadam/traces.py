@@ -91,6 +91,7 @@ def walk_optimizer(trace: Trace, *, batched: bool) -> Walk:
     model = trace.model()
     hyper = trace.hyper | {"betas": tuple(trace.hyper["betas"])}
     optimizer = SAdam(model.parameters(), **hyper, module=model if batched else None)
+    optimizer._probe.at_once = batched
     losses, params = [], []
     for noise in trace.noise:
         losses.append(optimizer.step(closure_of(model, trace, optimizer), directions=noise))
