@@ -1,4 +1,5 @@
 # make app    open the page on localhost:8501
+#             MODEL=mypackage.mymodule:build: your own network, for checkpoints that are uploaded
 # make test   set up and run every test
 # make lint   ruff and pyright alone
 # make bench  measure speed: a table, and .benchmarks/bench.json (THREADS=1, FULL=1)
@@ -17,7 +18,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 .PHONY: app test lint bench score screenshot clean
 
 app: .venv/app.stamp
-	$(BIN)/python -m app serve
+	$(BIN)/python -m app serve $(if $(MODEL),--model $(MODEL))
 
 test: lint
 	$(BIN)/python tests/browser/chromium.py

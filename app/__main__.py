@@ -1,9 +1,14 @@
-"""`python -m app serve | score`: the command line."""
+"""`python -m app serve | inspect | compare | data | score`: the command line."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import sys
+
+from app import data_command
+from app.compare import command as comparing
+from app.report import command as inspecting
 
 
 def main() -> None:
@@ -13,6 +18,16 @@ def main() -> None:
     serve = commands.add_parser("serve", help="open the page on this machine")
     serve.add_argument("--port", type=int, default=8501, help="port on localhost (8501)")
     serve.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    serve.add_argument(
+        "--model", metavar="MOD:FN", help="your own network for uploads: a function that builds it"
+    )
+    inspecting.add_arguments(
+        commands.add_parser("inspect", help="write a checkpoint's instability report")
+    )
+    comparing.add_arguments(
+        commands.add_parser("compare", help="compare optimizers over seeds, as a report")
+    )
+    data_command.add_arguments(commands.add_parser("data", help="download a data set"))
     commands.add_parser("score", help="compute the page Score's table anew, in some minutes")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -25,6 +40,12 @@ def main() -> None:
         print(f"Kept in {RESULT}.", flush=True)
         return
 
+    runs = {"inspect": inspecting.run, "compare": comparing.run, "data": data_command.run}
+    if options.command in runs:
+        sys.exit(runs[options.command](options))
+
+    if options.model is not None:
+        inspecting.serve_model(options.model)
     from app.main import app
 
     print(f"Chatterscope is at http://localhost:{options.port}; Ctrl-C ends it.", flush=True)

@@ -56,9 +56,12 @@ class Ensemble:
         observe: False leaves out of the record what training itself has no need of, as nan: losses
             on the probe set and on the batch before, norm, cosine and promise of the update, the
             length of the path and the projections. For runs of which only the end counts.
+        moments: m and v (P,) of Adam, and the steps that led to them, which all lanes of that rule
+            go on from; None starts them from zero.
 
     Attributes:
         t: steps taken.
+        taken: steps that led to the moments it began with, which Adam's bias correction counts too.
         theta: (R, P) the present parameters.
         next_theta: (R, P) where the planned update leads.
         settings: assign other `Settings` at any time; they act from the next plan on. Those that
@@ -85,6 +88,7 @@ class Ensemble:
         projections: int = 8,
         draw: Callable[[int], Tensor] | None = None,
         observe: bool = True,
+        moments: tuple[Tensor, Tensor, int] | None = None,
     ) -> None:
         self.seeds = check_seeds(seeds)
         self.lanes = check_lanes(lanes, len(self.seeds))
@@ -99,6 +103,10 @@ class Ensemble:
         self.theta = initial.detach().to(objective.theta).repeat(len(self.lanes), 1)
         self._m = torch.zeros_like(self.theta)
         self._v = torch.zeros_like(self.theta)
+        self.taken = 0 if moments is None else moments[2]
+        if moments is not None:
+            adam = [lane.rule == "adam" for lane in self.lanes for _ in self.seeds]
+            self._m[adam], self._v[adam] = moments[0].to(self._m), moments[1].to(self._v)
         self._before = self.theta
         self._applied = self._update = torch.zeros_like(self.theta)
         self._observes = observe
@@ -194,6 +202,7 @@ class Ensemble:
             ),
             "seeds": ", ".join(str(seed) for seed in self.seeds),
             "batch": 0 if self.batches is None else self.batches.size,
+            "taken": self.taken,
         }
 
     def _planned(self) -> dict[str, Tensor]:
@@ -239,7 +248,7 @@ class Ensemble:
             gradient,
             self._m,
             self._v,
-            self.t + 1,
+            self.taken + self.t + 1,
             damping=damping,
             rates=rates,
             settings=self.settings,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from sadam.history import History
 from sadam.lanes import LANES
 from sadam.settings import Settings
 from sadam.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from app.report.resume import Start
 
 #: Columns of the history that the page draws.
 COLUMNS = (
@@ -65,9 +68,11 @@ class Run:
 
     Args:
         experiment: what to train.
+        start: where every lane starts, of a checkpoint of this network; None takes each seed's
+            initial weights.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment, start: Start | None = None) -> None:
         self.experiment = experiment
         problem = build(experiment.problem)
         seeds = experiment.seed_list
@@ -91,9 +96,12 @@ class Run:
             self.objective,
             [LANES[key] for key in experiment.lanes],
             seeds=seeds,
-            initial=torch.stack([problem.start(seed) for seed in seeds]),
+            initial=torch.stack(
+                [problem.start(seed) if start is None else start.theta for seed in seeds]
+            ),
             batches=batches,
             settings=settings_of(experiment),
+            moments=None if start is None else start.moments,
         )
         self.history = self._new_history()
         self.snapshots = Snapshots()

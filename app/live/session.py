@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,6 +14,9 @@ from app.experiment import Experiment, ExperimentError
 from app.grid.delta import Delta
 from app.live.trainer import Trainer, log
 from app.live.view import View
+
+if TYPE_CHECKING:
+    from app.report.resume import Start
 
 #: Seconds between two refreshes of the dear charts while training.
 SLOW_REFRESH = 2.0
@@ -36,6 +40,8 @@ class Lab:
         self.message = message
         self.trainer = Trainer(experiment, name=f"session {next(_numbers)}", opening=opening)
         self.delta = Delta()
+        #: The checkpoint that every lane starts from, None for initial weights.
+        self.start: Start | None = None
         #: The past step that is looked at, None for the present.
         self.at: int | None = None
         self._slow_shows: tuple[object, ...] = (None,) * 5
@@ -51,11 +57,13 @@ class Lab:
             self.message = str(error)
             return
         self.message = ""
-        restart = changed.needs_restart(self.experiment)
-        self.experiment = changed
+        before, self.experiment = self.experiment, changed
+        restart = changed.needs_restart(before)
         if restart:
             self.at = None
-            self.trainer.restart(changed)
+            if (changed.scenario, changed.bits) != (before.scenario, before.bits):
+                self.start = None  # the checkpoint is of another network
+            self.trainer.restart(changed, self.start)
         else:
             self.trainer.adjust(changed)
 
@@ -93,7 +101,15 @@ class Lab:
     def reset(self) -> None:
         """Back to the same initial weights."""
         self.at, self.message = None, ""
-        self.trainer.restart(self.experiment)
+        self.trainer.restart(self.experiment, self.start)
+
+    def resume(self, start: Start) -> None:
+        """Start every lane from a checkpoint, with the learning rate of its file."""
+        changed = Experiment().change(scenario=start.scenario, bits=start.bits)
+        with contextlib.suppress(ExperimentError):  # a rate that the page does not train at
+            changed = changed if start.lr is None else changed.change(lr=start.lr)
+        self.experiment, self.start, self.at, self.message = changed, start, None, start.words
+        self.trainer.restart(changed, start)
 
     def new_seed(self) -> None:
         """The same experiment from the next seed on."""

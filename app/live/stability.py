@@ -33,7 +33,10 @@ def compute_sharpness(run: Run) -> Iterator[tuple[int, np.ndarray]]:
         scale, limit = None, sgd_limit(lr, settings.momentum) if lr > 0 else np.inf
         if rule == "adam":
             scale = adam_preconditioner(
-                moments[lane], step=step + 1, betas=settings.betas, eps=settings.eps
+                moments[lane],
+                step=run.ensemble.taken + step + 1,
+                betas=settings.betas,
+                eps=settings.eps,
             )
             limit = adam_limit(lr, settings.betas[0]) if lr > 0 else np.inf
         elif rule == "rmsprop":

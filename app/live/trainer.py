@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app.experiment import Experiment
 from app.live.gate import GATE, Gate
@@ -17,6 +18,9 @@ from app.live.worker import Worker, log
 if TYPE_CHECKING:
     from app.live.beside import Beside
     from app.live.run import Run
+    from app.report.resume import Start
+
+Answer = TypeVar("Answer")
 
 # Whatever imports torch is imported by the thread itself: the page is drawn before that is done.
 
@@ -77,10 +81,28 @@ class Trainer(Worker):
         self._running = False
         self._command(self._single)
 
-    def restart(self, experiment: Experiment) -> None:
-        """Begin `experiment` from its initial weights, paused."""
+    def restart(self, experiment: Experiment, start: Start | None = None) -> None:
+        """Begin `experiment` from a checkpoint or from its initial weights, paused."""
         self._running = False
-        self._command(lambda: self._begin(experiment), instead=True)
+        self._command(lambda: self._begin(experiment, start=start), instead=True)
+
+    def ask(self, question: Callable[[Run], Answer]) -> Future[Answer]:
+        """Answer a question about the run between two steps; never, where another is begun first.
+
+        Args:
+            question: called in the trainer's thread; it must not change the run.
+        """
+        answer: Future[Answer] = Future()
+
+        def do() -> None:
+            assert self._run is not None
+            try:
+                answer.set_result(question(self._run))
+            except (ValueError, RuntimeError) as error:
+                answer.set_exception(error)
+
+        self._command(do)
+        return answer
 
     def adjust(self, experiment: Experiment) -> None:
         """Take over settings that act without a restart: learning rate, strength, views."""
@@ -152,7 +174,9 @@ class Trainer(Worker):
             self._settle()
         self._beside.after_step()
 
-    def _begin(self, experiment: Experiment, opening: bool = False) -> None:
+    def _begin(
+        self, experiment: Experiment, opening: bool = False, start: Start | None = None
+    ) -> None:
         self._opening, self._running = None, False
         with self._lock:
             self._state, self._message = "preparing", ""
@@ -165,7 +189,7 @@ class Trainer(Worker):
         from app.live.beside import Beside
         from app.live.run import Run
 
-        run = Run(experiment)
+        run = Run(experiment, start)
         beside = Beside(run, experiment, self._lock, lambda: not self._running)
         if opening:
             self._open(run, beside)

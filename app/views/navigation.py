@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.views import instruments, lab, score, theory
+from app.views import checkpoint, instruments, lab, score, theory
 
 
 def run() -> None:
@@ -12,6 +12,7 @@ def run() -> None:
     pages = [
         st.Page(lab.show, title="Lab", url_path="lab", default=True),
         st.Page(instruments.show, title="Instruments", url_path="instruments"),
+        st.Page(checkpoint.show, title="Checkpoint", url_path="checkpoint"),
         st.Page(score.show, title="Score", url_path="score"),
         st.Page(theory.show, title="Stationarity", url_path="stationarity"),
     ]

@@ -1,0 +1,1 @@
+"""`python -m app compare`: optimizers over many seeds, each at its best rate, as a report."""

@@ -1,0 +1,160 @@
+// Draws a report: words, tables and charts, from messages (see app/grid/delta.py).
+// The page mounts it as a component, a downloaded report holds it whole.
+
+function element(tag, className, text = "") {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.textContent = text; // never innerHTML: names come out of a file
+  return node;
+}
+
+/** `old` with a message's changes: nested objects key by key, null for a key that is gone. */
+function merge(old, changes) {
+  const plain = (value) => value && typeof value === "object" && !Array.isArray(value);
+  if (!plain(old) || !plain(changes)) return changes;
+  const merged = { ...old };
+  for (const [key, change] of Object.entries(changes)) {
+    if (change === null) delete merged[key];
+    else merged[key] = merge(old[key], change);
+  }
+  return merged;
+}
+
+/** Every "var(--name)" replaced by its value, so that CSS owns the theme. */
+function resolve(value, css) {
+  if (Array.isArray(value)) return value.map((item) => resolve(item, css));
+  if (value && typeof value === "object" && !ArrayBuffer.isView(value)) {
+    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolve(v, css)]));
+  }
+  const name = typeof value === "string" && value.match(/^var\((--[\w-]+)\)$/)?.[1];
+  return name ? css.getPropertyValue(name).trim() : value;
+}
+
+class Report {
+  /** plotly() gives a promise of Plotly; trigger asks the server. */
+  constructor(parent, plotly) {
+    this.plotly = plotly;
+    this.root = element("div", "cs-grid cs-report");
+    this.words = element("div", "cs-report-words");
+    this.tables = element("div", "cs-report-tables");
+    this.charts = element("div", "cs-report-charts");
+    this.root.append(this.words, this.tables, this.charts);
+    parent.append(this.root);
+    this.panels = {};
+    this.seq = -1;
+    this.parts = {};
+    this.resize = new ResizeObserver(() => this.draw(Object.keys(this.panels)));
+    this.resize.observe(this.root);
+  }
+
+  receive(message, resend) {
+    this.theme();
+    if (!message || message.seq === this.seq) return;
+    if (message.base !== 0 && message.base !== this.seq) {
+      resend(this.seq); // a message was missed
+      return;
+    }
+    if (message.base === 0) this.parts = {};
+    this.seq = message.seq;
+    this.parts = merge(this.parts, message.parts);
+    this.drawWords(this.parts.words);
+    this.tables.replaceChildren(
+      ...["figures", "layers"].filter((name) => this.parts[name]?.rows?.length)
+        .map((name) => this.table(name, this.parts[name])));
+    this.arrange();
+    this.draw(Object.keys(message.parts));
+  }
+
+  /** Light or dark, read off the page; a change redraws everything. */
+  theme() {
+    const page = getComputedStyle(document.querySelector(".stApp") ?? document.body);
+    const [r, g, b] = page.backgroundColor.match(/[\d.]+/g).map(Number);
+    const theme = 0.299 * r + 0.587 * g + 0.114 * b < 128 ? "dark" : "light";
+    if (this.root.dataset.theme === theme) return;
+    this.root.dataset.theme = theme;
+    this.draw(Object.keys(this.panels));
+  }
+
+  drawWords(words) {
+    if (!words?.summary) {
+      this.words.replaceChildren();
+      return;
+    }
+    const facts = element("dl", "cs-facts");
+    for (const [name, text] of words.facts) {
+      facts.append(element("dt", "", name), element("dd", "", text));
+    }
+    const banner = words.banner ? [element("p", "cs-banner", words.banner)] : [];
+    const lines = words.summary.map((line) => element("p", "cs-sentence", line));
+    const notes = words.notes.map((note) => element("p", "cs-note", note));
+    this.words.replaceChildren(
+      element("h1", "", words.title), ...banner, ...lines, facts, ...notes);
+  }
+
+  table(name, { title, columns, rows }) {
+    const table = element("table", "cs-table");
+    table.dataset.table = name;
+    table.createCaption().textContent = title;
+    const head = element("tr", "");
+    head.append(...columns.map((text) => element("th", "", text)));
+    table.append(head, ...rows.map(({ key, cells }) => {
+      const row = element("tr", "");
+      row.dataset.row = key;
+      row.append(...cells.map((text) => element("td", "", text)));
+      return row;
+    }));
+    return table;
+  }
+
+  /** A panel for every chart that is there, in the order of the parts' places. */
+  arrange() {
+    const names = Object.keys(this.parts).filter((name) => this.parts[name].traces);
+    names.sort((a, b) => this.parts[a].place - this.parts[b].place);
+    for (const gone of Object.keys(this.panels).filter((name) => !names.includes(name))) {
+      window.Plotly?.purge(this.panels[gone].chart);
+      this.panels[gone].box.remove();
+      delete this.panels[gone];
+    }
+    for (const name of names) {
+      this.panels[name] ??= this.panel(name);
+      this.charts.append(this.panels[name].box);
+    }
+  }
+
+  panel(name) {
+    const box = element("section", "cs-report-panel");
+    box.dataset.panel = name;
+    const panel = { box, title: element("h2", ""), note: element("p", "cs-note"),
+      chart: element("div", "cs-chart") };
+    box.append(panel.title, panel.note, panel.chart);
+    return panel;
+  }
+
+  async draw(names) {
+    const Plotly = await this.plotly();
+    const css = getComputedStyle(this.root);
+    for (const name of names) {
+      const part = this.parts[name];
+      const panel = this.panels[name];
+      if (!part || !panel) continue;
+      panel.title.textContent = part.title;
+      panel.note.textContent = part.note;
+      panel.box.style.setProperty("--span", part.span);
+      panel.box.dataset.span = part.span;
+      panel.chart.style.height = `${part.height}px`;
+      const { width } = panel.chart.getBoundingClientRect();
+      if (!width) continue;
+      const traces = resolve(part.order.map((key) => part.traces[key]), css);
+      const layout = { ...resolve(part.layout, css), width, height: part.height };
+      await Plotly.react(panel.chart, traces, layout, {
+        displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"],
+      });
+    }
+  }
+
+  close() {
+    this.resize.disconnect();
+    for (const { chart } of Object.values(this.panels)) window.Plotly?.purge(chart);
+    this.root.remove();
+  }
+}
