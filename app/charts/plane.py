@@ -162,6 +162,7 @@ def slice_chart(view: View) -> Chart:
         low, high = (float(np.nanmin(shown)), float(np.nanmax(shown))) if finite.size else (0, 1)
         traces["loss"] = {
             **_surface(view.experiment.surface, low, high),
+            "name": "log10 loss" if log else "loss",
             "x": typed(maps.slice.a),
             "y": typed(maps.slice.b),
             "z": typed(shown),
@@ -212,6 +213,7 @@ def map_chart(view: View) -> Chart:
             bar = _log_ticks(low, top)
         traces["measure"] = {
             "type": "heatmap",
+            "name": measure,
             "x": typed(maps.map.a),
             "y": typed(maps.map.b),
             "z": typed(values),

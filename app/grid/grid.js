@@ -2,6 +2,7 @@
 
 import { Scrubber } from "./scrubber.js";
 import { element } from "./dom.js";
+import { exportButtons } from "./export.js";
 import { Handle } from "./handle.js";
 import { bindKeys } from "./keys.js";
 
@@ -13,6 +14,7 @@ const PAGES = {
   instruments: ["slice", "radius", "byk", "histogram", "damping"],
   stationarity: ["constant", "falling"],
 };
+const MODEBAR = { bgcolor: "var(--casing)", color: "var(--ink-soft)", activecolor: "var(--ink)" };
 /** In focus everything is read from the back of a room. */
 const FOCUS_SCALE = 1.7;
 
@@ -243,7 +245,7 @@ class Grid {
     const { width, height } = panel.chart.getBoundingClientRect();
     if (!width || !height) return;
     let traces = resolve(part.order.map((key) => part.traces[key]), css);
-    let layout = resolve(part.layout, css);
+    let layout = resolve({ ...part.layout, modebar: MODEBAR }, css);
     // Said each time: else plotly keeps the range that an axis without data began with.
     for (const [key, axis] of Object.entries(layout)) {
       if (/^[xy]axis/.test(key)) axis.autorange = !axis.range;
@@ -252,7 +254,8 @@ class Grid {
     Plotly.react(panel.chart, traces, { ...layout, width, height }, {
       displaylogo: false,
       displayModeBar: "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
+      modeBarButtonsToAdd: (panel.exports ??= exportButtons(Plotly, () => this.about(name))),
       doubleClick: part.extent ? "autosize" : "reset+autosize", // back to the whole plane
       edits: { shapePosition: Boolean(part.mark) },
     });
@@ -261,6 +264,12 @@ class Grid {
       panel.bound = true;
       panel.chart.on("plotly_relayout", (change) => this.moved(name, change));
     }
+  }
+
+  /** What a picture of a chart is headed with. */
+  about(name) {
+    const { title, note } = this.parts[name];
+    return { title, note, experiment: this.parts.status?.name ?? this.parts.point?.name ?? "" };
   }
 
   drawChoices(panel, choices) {
