@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 
@@ -23,6 +23,10 @@ ROOT = Path(__file__).parents[2]
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 #: Streamlit asks for these two before its own server answers them; nothing else may go wrong.
 ALLOWED = re.compile(r"_stcore/(health|host-config)")
+
+
+# A loaded machine is slow, not wrong.
+expect.set_options(timeout=30_000)
 
 
 @dataclass(frozen=True)

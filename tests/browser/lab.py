@@ -30,7 +30,7 @@ def step(page: Page) -> int:
     return int(page.locator(".cs-step").inner_text())
 
 
-def wait_for_step(page: Page, at_least: int, seconds: float = 60) -> None:
+def wait_for_step(page: Page, at_least: int, seconds: float = 120) -> None:
     page.wait_for_function(
         "n => Number(document.querySelector('.cs-step')?.textContent) >= n",
         arg=at_least,
@@ -64,7 +64,7 @@ def wait_for_whole_ahead(page: Page) -> None:
           return !panel.querySelector(".cs-note").textContent.includes("of step")
             && lines.length === 3 && lines.every((t) => t.x.length >= 240);
         }""",
-        timeout=30_000,
+        timeout=120_000,
     )
 
 

@@ -35,7 +35,7 @@ WATCH_FRAMES = """
 """
 
 
-def rest(page: Page, seconds: float = 60) -> None:
+def rest(page: Page, seconds: float = 120) -> None:
     """Until everything at the present point is measured."""
     expect(page.locator(".cs-doing")).to_have_text("at rest", timeout=seconds * 1000)
 
@@ -53,7 +53,7 @@ def wait_for_cell(page: Page, key: str, column: int, condition: str) -> None:
           return {condition};
         }}""",
         arg=[key, column],
-        timeout=30_000,
+        timeout=120_000,
     )
 
 
@@ -241,7 +241,7 @@ def test_the_lab_and_the_instruments_lead_to_each_other(open_page: OpenPage) -> 
     page.get_by_role("link", name="Lab").click()
     page.wait_for_selector('.cs-table tr[data-lane="adamw"]', timeout=60_000)
     page.get_by_role("link", name="Instruments").click()
-    page.wait_for_selector('.cs-table tr[data-lane="holder"]', timeout=30_000)
+    page.wait_for_selector('.cs-table tr[data-lane="holder"]', timeout=120_000)
     assert cell(page, "holder", 2) == "1.00"
 
 

@@ -64,7 +64,7 @@ def test_cancel_keeps_what_was_found(open_page: OpenPage) -> None:
         timeout=90_000,
     )
     page.locator('[data-panel="constant"] .cs-cancel').click()
-    expect(page.locator(".cs-doing")).to_contain_text("cancelled at T", timeout=30_000)
+    expect(page.locator(".cs-doing")).to_contain_text("cancelled at T", timeout=120_000)
     expect(page.locator('[data-panel="constant"] .cs-progress')).to_be_hidden()
     assert len(by_name(page, "falling")) == 7
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()

@@ -45,7 +45,7 @@ def wait_for_ahead(page: Page, note: str = "now ◆ after") -> None:
             && lines.length === 3 && lines.every((t) => t.x.length >= 240);
         }""",
         arg=note,
-        timeout=30_000,
+        timeout=120_000,
     )
 
 

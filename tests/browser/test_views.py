@@ -56,13 +56,13 @@ def choose(page: Page, panel: str, option: str) -> None:
 def train(page: Page, steps: int) -> None:
     """Run until all of the experiment's steps are taken."""
     press(page, "Run")
-    expect(page.locator(".cs-rate")).to_have_text("finished", timeout=30_000)
+    expect(page.locator(".cs-rate")).to_have_text("finished", timeout=120_000)
     wait_for_view(page, f"Live: step {steps}")
 
 
 def wait_for_view(page: Page, text: str) -> None:
     """Until the charts show the step that the scrubber's text names."""
-    expect(page.locator(".cs-at")).to_have_text(text, timeout=15_000)
+    expect(page.locator(".cs-at")).to_have_text(text, timeout=60_000)
 
 
 def look(page: Page, at: int) -> None:
@@ -130,7 +130,7 @@ def wait_for_range(page: Page, panel: str, low: float, high: float) -> None:
           return heat && near(heat.x[0], low) && near(heat.x[heat.x.length - 1], high);
         }}""",
         arg=[low, high],
-        timeout=15_000,
+        timeout=60_000,
     )
 
 
