@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import json
 import os
 import platform
 from dataclasses import dataclass
@@ -16,8 +14,7 @@ from app.compare.plan import Plan
 from app.compare.samples import TEST, tuning_split
 from app.compare.tables import Table, results_table, sentences, tuning_table
 from app.grid.delta import Delta
-from app.report import page_files
-from app.report.page import PLOTLY, POLICY
+from app.report.page_files import standalone
 from app.score.kept import version
 from sadam.lanes import LANES
 
@@ -67,7 +64,7 @@ def comparison_html(result: Result, made: Made) -> str:
     parts = {"words": words} | {name: _plain(table) for name, table in tables.items()}
     for place, (name, chart) in enumerate(charts(result).items()):
         parts[f"chart-{name}"] = chart | {"place": place}
-    return _page(str(words["title"]), parts)
+    return standalone(str(words["title"]), Delta().message(parts))
 
 
 def grid_html(title: str, lines: list[str], table: Table, made: Made) -> str:
@@ -80,37 +77,8 @@ def grid_html(title: str, lines: list[str], table: Table, made: Made) -> str:
         made: how.
     """
     words = {"title": title, "summary": lines, "facts": made.facts, "notes": []}
-    return _page(title, {"words": words, "figures": _plain(table)})
-
-
-def _page(title: str, parts: dict[str, dict[str, object]]) -> str:
-    message = Delta().message(parts)
-    data = json.dumps(message, allow_nan=False).replace("<", "\\u003c")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>
-body {{ margin: 18px 24px; background: #ffffff; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #0e1117; }} }}
-{page_files.style(colors=True)}
-</style>
-</head>
-<body>
-<noscript>This report is drawn by JavaScript that it holds itself; allow it to run.</noscript>
-<script>{PLOTLY.read_text(encoding="utf-8")}</script>
-<script type="application/json" id="report">{data}</script>
-<script>
-{page_files.script()}
-const report = new Report(document.body, async () => window.Plotly);
-report.receive(JSON.parse(document.getElementById("report").textContent), () => {{}});
-</script>
-</body>
-</html>
-"""
+    parts = {"words": words, "figures": _plain(table)}
+    return standalone(title, Delta().message(parts))
 
 
 def _facts(plan: Plan) -> list[list[str]]:

@@ -1,10 +1,11 @@
 // The chart grid: receives messages (see delta.py), keeps its DOM, redraws what changed.
 
-import { Scrubber } from "./scrubber.js";
 import { element } from "./dom.js";
 import { exportButtons } from "./export.js";
 import { Handle } from "./handle.js";
 import { bindKeys } from "./keys.js";
+import { Scrubber } from "./scrubber.js";
+import { enlarge, merge, resolve } from "./spec.js";
 
 const BASE = new URL(".", import.meta.url);
 
@@ -15,8 +16,6 @@ const PAGES = {
   stationarity: ["constant", "falling"],
 };
 const MODEBAR = { bgcolor: "var(--casing)", color: "var(--ink-soft)", activecolor: "var(--ink)" };
-/** In focus everything is read from the back of a room. */
-const FOCUS_SCALE = 1.7;
 
 let plotly; // one load a page, however often the component mounts
 
@@ -323,43 +322,6 @@ class Grid {
 function foldSidebar() {
   if (window.innerWidth > 1100) return;
   document.querySelector('[data-testid="stSidebarCollapseButton"] button')?.click();
-}
-
-/** `old` with a message's changes: nested objects key by key, null for a key that is gone. */
-function merge(old, changes) {
-  const plain = (value) => value && typeof value === "object" && !Array.isArray(value);
-  if (!plain(old) || !plain(changes)) return changes;
-  const merged = { ...old };
-  for (const [key, change] of Object.entries(changes)) {
-    if (change === null) delete merged[key];
-    else merged[key] = merge(old[key], change);
-  }
-  return merged;
-}
-
-/** A copy of a spec with each value replaced by f(value, key). */
-function map(value, f, key = "") {
-  if (Array.isArray(value)) return value.map((item) => map(item, f, key));
-  if (value && typeof value === "object" && !ArrayBuffer.isView(value)) {
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, map(v, f, k)]));
-  }
-  return f(value, key);
-}
-
-/** Every "var(--name)" replaced by its value, so that CSS owns the theme. */
-function resolve(spec, css) {
-  return map(spec, (value) => {
-    const name = typeof value === "string" && value.match(/^var\((--[\w-]+)\)$/)?.[1];
-    return name ? css.getPropertyValue(name).trim() : value;
-  });
-}
-
-/** Letters, lines, markers and margins larger. */
-function enlarge(spec) {
-  const sized = new Set(["size", "width", "l", "r", "t", "b", "thickness", "yshift", "standoff"]);
-  return map(spec, (value, key) =>
-    sized.has(key) && typeof value === "number" ? value * FOCUS_SCALE : value,
-  );
 }
 
 /** How long a grid outlives its mount, in ms: long enough to be mounted again. */

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plotly
 from torch import Tensor
 
 from app.charts.report import report_charts
 from app.grid.delta import Delta
-from app.report import page_files
 from app.report.findings import Report
+from app.report.page_files import standalone
 from app.report.rows import figures_table, layers_table, report_words
 from app.report.words import fourth_at_sigma, fourth_power, roughness_at_sigma, summary
 
-PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-#: No connection of any kind: what the file needs is in it.
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-)
 #: Fields that are as long as the network, belong to the page alone, or repeat the setup.
 LEFT_OUT = frozenset({"vector", "working", "done", "message", "setup"})
 #: Fields of the setup that say how everything was measured.
@@ -48,42 +40,13 @@ def report_parts(report: Report) -> dict[str, dict[str, Any]]:
 
 
 def report_html(report: Report) -> str:
-    """The whole report as one HTML file, with plotly.js inside: it opens without a network.
-
-    Everything out of the uploaded file stands in one JSON block without a "<", and is drawn as
-    text.
+    """The whole report as one HTML file that opens without a network.
 
     Args:
         report: complete.
     """
-    message = Delta().message(report_parts(report))
-    data = json.dumps(_plain(message), allow_nan=False).replace("<", "\\u003c")
-    title = html.escape(ascii(report.subject.file)[1:-1][:120])
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Instability report: {title}</title>
-<style>
-body {{ margin: 18px 24px; background: #ffffff; }}
-@media (prefers-color-scheme: dark) {{ body {{ background: #0e1117; }} }}
-{page_files.style(colors=True)}
-</style>
-</head>
-<body>
-<noscript>This report is drawn by JavaScript that it holds itself; allow it to run.</noscript>
-<script>{PLOTLY.read_text(encoding="utf-8")}</script>
-<script type="application/json" id="report">{data}</script>
-<script>
-{page_files.script()}
-const report = new Report(document.body, async () => window.Plotly);
-report.receive(JSON.parse(document.getElementById("report").textContent), () => {{}});
-</script>
-</body>
-</html>
-"""
+    title = f"Instability report: {ascii(report.subject.file)[1:-1][:120]}"
+    return standalone(title, _plain(Delta().message(report_parts(report))))
 
 
 def report_json(report: Report) -> str:

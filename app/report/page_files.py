@@ -1,12 +1,24 @@
-"""The script and the style that draw a report, as text; loads without torch."""
+"""A report's script and style, and the file that holds them whole; loads without torch."""
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from pathlib import Path
+from typing import Any
+
+import plotly
 
 HERE = Path(__file__).parent
-SCRIPT, STYLE = HERE / "report.js", HERE / "report.css"
-COLORS = HERE.parent / "grid" / "grid.css"
+GRID = HERE.parent / "grid"
+SCRIPTS = (GRID / "dom.js", GRID / "spec.js", HERE / "report.js")
+STYLE, COLORS = HERE / "report.css", GRID / "grid.css"
+PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+#: No connection of any kind: what the file needs is in it.
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
 
 # What the page's component needs around the script: plotly and colours from the server's routes.
 _COMPONENT = """
@@ -47,8 +59,11 @@ export default async function mount({ data, parentElement, setTriggerValue }) {
 
 
 def script() -> str:
-    """The class Report of report.js."""
-    return SCRIPT.read_text(encoding="utf-8")
+    """The class Report and what it imports, as one script."""
+    texts = (path.read_text(encoding="utf-8") for path in SCRIPTS)
+    return "\n".join(
+        re.sub(r"^(import .*|export )", "", text, flags=re.MULTILINE) for text in texts
+    )
 
 
 def component_script() -> str:
@@ -60,3 +75,40 @@ def style(*, colors: bool = False) -> str:
     """The style of a report, with the page's colours before it where it stands alone."""
     before = COLORS.read_text(encoding="utf-8") if colors else ""
     return before + STYLE.read_text(encoding="utf-8")
+
+
+def standalone(title: str, message: dict[str, Any]) -> str:
+    """A report as one HTML file, with plotly.js inside: it opens without a network.
+
+    What may come from elsewhere stands in one JSON block without a "<", and is drawn as text.
+
+    Args:
+        title: of the file, any text.
+        message: of all parts, see `app.grid.delta`.
+    """
+    data = json.dumps(message, allow_nan=False).replace("<", "\\u003c")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{html.escape(title)}</title>
+<style>
+body {{ margin: 18px 24px; background: #ffffff; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #0e1117; }} }}
+{style(colors=True)}
+</style>
+</head>
+<body>
+<noscript>This report is drawn by JavaScript that it holds itself; allow it to run.</noscript>
+<script>{PLOTLY.read_text(encoding="utf-8")}</script>
+<script type="application/json" id="report">{data}</script>
+<script>
+{script()}
+const report = new Report(document.body, async () => window.Plotly);
+report.receive(JSON.parse(document.getElementById("report").textContent), () => {{}});
+</script>
+</body>
+</html>
+"""

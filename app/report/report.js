@@ -1,34 +1,8 @@
 // Draws a report: words, tables and charts, from messages (see app/grid/delta.py).
 // The page mounts it as a component, a downloaded report holds it whole.
 
-function element(tag, className, text = "") {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = text; // never innerHTML: names come out of a file
-  return node;
-}
-
-/** `old` with a message's changes: nested objects key by key, null for a key that is gone. */
-function merge(old, changes) {
-  const plain = (value) => value && typeof value === "object" && !Array.isArray(value);
-  if (!plain(old) || !plain(changes)) return changes;
-  const merged = { ...old };
-  for (const [key, change] of Object.entries(changes)) {
-    if (change === null) delete merged[key];
-    else merged[key] = merge(old[key], change);
-  }
-  return merged;
-}
-
-/** Every "var(--name)" replaced by its value, so that CSS owns the theme. */
-function resolve(value, css) {
-  if (Array.isArray(value)) return value.map((item) => resolve(item, css));
-  if (value && typeof value === "object" && !ArrayBuffer.isView(value)) {
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolve(v, css)]));
-  }
-  const name = typeof value === "string" && value.match(/^var\((--[\w-]+)\)$/)?.[1];
-  return name ? css.getPropertyValue(name).trim() : value;
-}
+import { element } from "../grid/dom.js";
+import { merge, resolve } from "../grid/spec.js";
 
 class Report {
   /** plotly() gives a promise of Plotly; trigger asks the server. */

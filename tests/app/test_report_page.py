@@ -22,7 +22,8 @@ from app.report import command
 from app.report.findings import Report
 from app.report.measure import complete, inspect
 from app.report.networks import networks_of
-from app.report.page import PLOTLY, report_html, report_json, report_parts
+from app.report.page import report_html, report_json, report_parts
+from app.report.page_files import PLOTLY
 from app.report.rows import figures_table, layers_table, report_words
 from app.report.samples import samples_of
 from tests.app.report_cases import safe_checkpoint, tiny, torch_file, with_adam
