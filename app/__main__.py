@@ -16,7 +16,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m app", description="Chatterscope")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser("serve", help="open the page on this machine")
-    serve.add_argument("--port", type=int, default=8501, help="port on localhost (8501)")
+    serve.add_argument("--port", type=int, default=8501, help="port (8501)")
+    serve.add_argument(
+        "--address", default="localhost", help="who may connect: this machine alone (localhost)"
+    )
     serve.add_argument("--no-browser", action="store_true", help="do not open a browser")
     serve.add_argument(
         "--model", metavar="MOD:FN", help="your own network for uploads: a function that builds it"
@@ -48,10 +51,15 @@ def main() -> None:
         inspecting.serve_model(options.model)
     from app.main import app
 
-    print(f"Chatterscope is at http://localhost:{options.port}; Ctrl-C ends it.", flush=True)
-
+    print(
+        f"Chatterscope is at http://{options.address}:{options.port}; Ctrl-C ends it.", flush=True
+    )
     app.run(
-        config={"server.port": options.port, "server.headless": options.no_browser},
+        config={
+            "server.address": options.address,
+            "server.port": options.port,
+            "server.headless": options.no_browser,
+        },
     )
 
 
