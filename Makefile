@@ -2,7 +2,7 @@
 #             MODEL=mypackage.mymodule:build: your own network, for checkpoints that are uploaded
 # make test   set up and run every test
 # make lint   ruff and pyright alone
-# make bench  measure speed: a table, and .benchmarks/bench.json (THREADS=1, FULL=1)
+# make bench  measure speed: a table, and .benchmarks/bench.json (THREADS=1, FULL=1, PEERS=1)
 # make score  compute the page Score's table anew, into app/score/result.json: some minutes
 # make screenshot  remake the README's picture
 # make clean  remove the virtual environment and every cache
@@ -31,7 +31,9 @@ lint: .venv/test.stamp
 
 bench: .venv/test.stamp
 	mkdir -p .benchmarks
-	$(BIN)/python -m pytest tests/benchmarks/bench_*.py -q --benchmark-quiet --benchmark-json=.benchmarks/bench.json
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python -m pytest tests/benchmarks/bench_*.py $(if $(PEERS),tests/benchmarks/peers.py) -q \
+		--benchmark-quiet --benchmark-json=.benchmarks/bench.json
 
 score: .venv/app.stamp
 	$(BIN)/python -m app score

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from app.fields import (
+    VERSION,
+    ExperimentError,
+    check_fields,
+    checked_lanes,
+    choice,
+    number,
+    take_fields,
+    to_text,
+)
 from demo_models.scenarios import DEFAULT, SCENARIOS, Scenario
 from sadam.lanes import DEFAULT_LANES, LANES
 
+#: What a file of an experiment is.
+FILE = "the experiment.json of a comparison, or one that this page saved"
 PLANES = {
     "pca": "PCA of all paths",
     "start-end": "Start and two ends",
@@ -31,6 +44,7 @@ SERIES = {
     "gradient": "Gradient",
     "update": "Update, damping divided out",
     "update-applied": "Update as applied",
+    "spectrogram": "Gradient over time",
 }
 STRIPS = {
     "loss": "Loss",
@@ -54,8 +68,14 @@ TABLES = {"chatter": "Chattering", "cost": "Path and cost", "oscillation": "Osci
 SURFACES = {"heatmap": "Heatmap", "contour": "Contour", "surface": "Surface"}
 SCALES = {"shared": "Same axes", "own": "Own axes"}
 ROUNDING = {2: "2 bit", 4: "4 bit", 32: "off"}
-#: Optimizers at once: as many as there are colours to tell apart.
-MOST_LANES = 8
+#: Where seed 0 of an analytic function starts, (x, y): `demo_models.functions` has them too, but
+#: loads torch, which the first paint must not wait for.
+STARTS = {
+    "abs-l1": (1.5, -1.0),
+    "rosenbrock": (-1.2, 1.0),
+    "max-of-planes": (1.2, 1.4),
+    "quadratic": (1.5, 1.0),
+}
 SLICE_POINTS = (9, 17, 33, 65, 129)
 #: Fields that act on a run in progress; a change of any other training field starts it anew.
 LIVE = frozenset({"lr", "lgi_lambda", "steps"})
@@ -74,21 +94,12 @@ VIEW = frozenset(
 )
 
 
-class ExperimentError(ValueError):
-    """A setting that cannot be used; its text names the field, the value and the range."""
-
-
-def _number(low: float, high: float, default: Any, label: str) -> Any:
-    return field(default=default, metadata={"low": low, "high": high, "label": label})
-
-
-def _choice(options: Mapping[str, str], default: str, label: str) -> Any:
-    return field(default=default, metadata={"options": options, "label": label})
-
-
 @dataclass(frozen=True)
 class Experiment:
     """What is trained, how it is probed and what is drawn; immutable and always valid.
+
+    beta1 is that of the optimizers with Adam's rule. (x0, y0) is where seed 0 of an analytic
+    function starts, the others beside it; a network starts at its initial weights.
 
     Ranges are what a page can show live on a small machine; `sadam` and `probes` take more.
 
@@ -96,42 +107,39 @@ class Experiment:
         ExperimentError: one sentence with the field, the value found and the range expected.
     """
 
-    scenario: str = _choice({k: s.title for k, s in SCENARIOS.items()}, DEFAULT, "Scenario")
-    bits: int = field(default=2, metadata={"options": ROUNDING, "label": "Rounding"})
+    scenario: str = choice({k: s.title for k, s in SCENARIOS.items()}, DEFAULT, "Scenario")
+    bits: int = choice(ROUNDING, 2, "Rounding")
     lanes: tuple[str, ...] = field(default=DEFAULT_LANES, metadata={"label": "Optimizers"})
-    lr: float = _number(1e-6, 10.0, SCENARIOS[DEFAULT].lr, "Learning rate")
-    lgi_lambda: float = _number(0.0, 100.0, 2.0, "Strength λ")
-    k: int = _number(1, 64, 2, "Probes k")
-    sigma: float = _number(1e-6, 10.0, 0.01, "Radius σ")
-    batch: int = _number(1, 4096, SCENARIOS[DEFAULT].batch, "Batch")
-    seed: int = _number(0, 999_999, 0, "First seed")
-    seeds: int = _number(1, 32, 1, "Seeds")
-    steps: int = _number(1, 100_000, SCENARIOS[DEFAULT].steps, "Steps")
-    plane: str = _choice(PLANES, "pca", "Plane")
+    lr: float = number(1e-6, 10.0, SCENARIOS[DEFAULT].lr, "Learning rate")
+    beta1: float = number(0.0, 0.999, 0.9, "Momentum β1")
+    lgi_lambda: float = number(0.0, 100.0, 2.0, "Strength λ")
+    k: int = number(1, 64, 2, "Probes k")
+    sigma: float = number(1e-6, 10.0, 0.01, "Radius σ")
+    batch: int = number(1, 4096, SCENARIOS[DEFAULT].batch, "Batch")
+    seed: int = number(0, 999_999, 0, "First seed")
+    seeds: int = number(1, 32, 1, "Seeds")
+    steps: int = number(1, 100_000, SCENARIOS[DEFAULT].steps, "Steps")
+    x0: float = number(-2.0, 2.0, 0.0, "Start x")
+    y0: float = number(-2.0, 2.0, 0.0, "Start y")
+    plane: str = choice(PLANES, "pca", "Plane")
     extent: tuple[float, ...] = field(default=(), metadata={"label": "Extent"})
-    measure: str = _choice(MEASURES, "lgi", "Measure")
-    series: str = _choice(SERIES, "gradient", "Spectrum of")
-    strips: str = _choice(STRIPS, "loss", "Strips")
-    table: str = _choice(TABLES, "chatter", "Figures")
-    reference: str = _choice({key: lane.title for key, lane in LANES.items()}, "adamw", "Less")
-    surface: str = _choice(SURFACES, "heatmap", "Slice as")
-    scale: str = _choice(SCALES, "shared", "Axes")
-    mark: float = _number(0.01, 0.49, 0.1, "Mark")
-    slice_resolution: int = _number(9, 129, 33, "Slice points")
-    map_resolution: int = _number(5, 65, 15, "Map points")
-    map_k: int = _number(2, 64, 4, "Map probes k")
-    map_sigma: float = _number(1e-6, 10.0, 0.1, "Map radius σ")
-    map_draws: str = _choice(DRAWS, "shared", "Map directions")
+    measure: str = choice(MEASURES, "lgi", "Measure")
+    series: str = choice(SERIES, "gradient", "Spectrum of")
+    strips: str = choice(STRIPS, "loss", "Strips")
+    table: str = choice(TABLES, "chatter", "Figures")
+    reference: str = choice({key: lane.title for key, lane in LANES.items()}, "adamw", "Less")
+    surface: str = choice(SURFACES, "heatmap", "Slice as")
+    scale: str = choice(SCALES, "shared", "Axes")
+    mark: float = number(0.01, 0.49, 0.1, "Mark")
+    slice_resolution: int = number(9, 129, 33, "Slice points")
+    map_resolution: int = number(5, 65, 15, "Map points")
+    map_k: int = number(2, 64, 4, "Map probes k")
+    map_sigma: float = number(1e-6, 10.0, 0.1, "Map radius σ")
+    map_draws: str = choice(DRAWS, "shared", "Map directions")
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if "low" in item.metadata:
-                value = _checked_number(item, value)
-                object.__setattr__(self, item.name, value)
-            elif "options" in item.metadata:
-                object.__setattr__(self, item.name, _checked_choice(item, value))
-        object.__setattr__(self, "lanes", _checked_lanes(self.lanes))
+        check_fields(self)
+        object.__setattr__(self, "lanes", checked_lanes(self.lanes))
         object.__setattr__(self, "extent", _checked_extent(self.extent))
         short = [key for key in self.lanes if LANES[key].needs_seeds > self.seeds]
         if short:
@@ -166,13 +174,14 @@ class Experiment:
     def change(self, **changes: Any) -> Experiment:
         """A copy with some fields changed.
 
-        A new scenario brings its own learning rate, batch, steps and rounding; a new plane or
-        scenario shows its whole extent.
+        A new scenario brings its own learning rate, batch, steps, rounding and start; a new plane
+        or scenario shows its whole extent.
         """
         if changes.get("scenario") in SCENARIOS and changes["scenario"] != self.scenario:
             own = SCENARIOS[changes["scenario"]]
             bits = own.network.weight_bits if own.network else 32
             settings = {"lr": own.lr, "batch": own.batch, "steps": own.steps, "bits": bits}
+            settings["x0"], settings["y0"] = STARTS.get(changes["scenario"], (0.0, 0.0))
             changes = settings | {"extent": ()} | changes
         if changes.get("plane", self.plane) != self.plane:
             changes = {"extent": ()} | changes
@@ -193,58 +202,48 @@ class Experiment:
         for item in fields(self):
             value = getattr(self, item.name)
             if value != getattr(default, item.name):
-                parts = value if isinstance(value, tuple) else (value,)
-                query[item.name] = ",".join(str(part) for part in parts)
+                query[item.name] = to_text(value)
         return query
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> Experiment:
-        """The experiment that a URL names.
+    def from_query(cls, query: Mapping[str, Any], refused: list[str] | None = None) -> Experiment:
+        """The experiment that a URL or a file names.
+
+        Args:
+            query: name -> value, as text or of the field's own kind; "v", where it is there,
+                is the link's version.
+            refused: takes a sentence for each that was not taken; None raises the first.
 
         Raises:
             ExperimentError: an unknown parameter, or a value that its field refuses.
         """
-        known = {item.name for item in fields(cls)}
-        for name in query:
-            if name not in known:
-                raise ExperimentError(
-                    f"The link sets {ascii(name)[:80]}; "
-                    f"this version knows {', '.join(sorted(known))}."
-                )
-        changes: dict[str, Any] = dict(query)
-        for name in ("lanes", "extent"):
-            if name in changes:
-                changes[name] = tuple(part for part in changes[name].split(",") if part)
-        scenario = {"scenario": changes.pop("scenario")} if "scenario" in changes else {}
-        return cls().change(**scenario).change(**changes)
+        return take_fields(cls(), "scenario", cls().change, query, refused)
 
+    def to_json(self) -> str:
+        """Every field, also those at their defaults, which may change; with the version."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return json.dumps({"v": VERSION} | values, indent=1) + "\n"
 
-def _checked_number(item: Any, value: Any) -> float | int:
-    """`value` as the field's own kind of number, within its range."""
-    low, high, label = item.metadata["low"], item.metadata["high"], item.metadata["label"]
-    whole = isinstance(item.default, int)
-    kind = "a whole number" if whole else "a number"
-    found = f"{value:g}" if isinstance(value, float) else ascii(value)[:60]
-    sentence = f"{label} ({item.name}) is {found}; expected {kind} from {low:g} to {high:g}."
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise ExperimentError(sentence) from None
-    # A comparison with nan is false, so nan is refused here as well.
-    if isinstance(value, bool) or not low <= number <= high or (whole and number % 1):
-        raise ExperimentError(sentence)
-    return int(number) if whole else number
+    @classmethod
+    def from_json(cls, text: str | bytes, refused: list[str] | None = None) -> Experiment:
+        """The experiment that a file of `to_json` holds.
 
+        Args:
+            text: the file; anything may be in it.
+            refused: takes a sentence for each field that was not taken; None raises the first.
 
-def _checked_choice(item: Any, value: Any) -> str | int:
-    """`value` as one of the field's options; a number may come as text, from a URL."""
-    for option in item.metadata["options"]:
-        if value == option or (isinstance(value, str) and value == str(option)):
-            return option
-    options = ", ".join(str(option) for option in item.metadata["options"])
-    raise ExperimentError(
-        f"{item.metadata['label']} ({item.name}) is {ascii(value)[:60]}; expected one of {options}."
-    )
+        Raises:
+            ExperimentError: it is no JSON object of an experiment; or, without `refused`, as
+                `from_query`.
+        """
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):  # bytes that are no text are a ValueError as well
+            raise ExperimentError(f"The file is no JSON; expected {FILE}.") from None
+        if not isinstance(found, dict) or "v" not in found:
+            what = "an object without v" if isinstance(found, dict) else "JSON of another kind"
+            raise ExperimentError(f"The file holds {what}; expected {FILE}.")
+        return cls.from_query(found, refused)
 
 
 def _checked_extent(extent: Any) -> tuple[float, ...]:
@@ -264,26 +263,3 @@ def _checked_extent(extent: Any) -> tuple[float, ...]:
             "a0, a1, b0, b1 with a0 < a1 and b0 < b1."
         )
     return numbers
-
-
-def _checked_lanes(lanes: Any) -> tuple[str, ...]:
-    """The lanes in the order of `LANES`, each one known, none twice, with what they need."""
-    names = tuple(lanes) if isinstance(lanes, tuple | list) else (lanes,)
-    unknown = [name for name in names if not (isinstance(name, str) and name in LANES)]
-    if unknown or not names:
-        found = ", ".join(ascii(name)[:60] for name in unknown) or "none"
-        raise ExperimentError(
-            f"Optimizers (lanes) has {found}; expected at least one of {', '.join(LANES)}."
-        )
-    if len(names) > MOST_LANES:
-        raise ExperimentError(
-            f"Optimizers (lanes) has {len(names)}; expected at most {MOST_LANES} at once."
-        )
-    for name in names:
-        missing = [LANES[other].title for other in LANES[name].needs if other not in names]
-        if missing:
-            raise ExperimentError(
-                f"Optimizers (lanes) has {LANES[name].title}, which takes its damping from "
-                f"{', '.join(missing)}; add {', '.join(missing)} or leave it out."
-            )
-    return tuple(name for name in LANES if name in names)

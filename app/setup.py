@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from app.experiment import (
-    ExperimentError,
-    _checked_choice,
-    _checked_number,
-    _choice,
-    _number,
-)
+from app.fields import ExperimentError, check_fields, choice, number, take_fields, to_text
 from demo_models.known import KNOWN
 from demo_models.scenarios import SCENARIOS
 from demo_models.truth import Known
@@ -56,28 +50,23 @@ class Setup:
         ExperimentError: one sentence with the field, the value found and the range expected.
     """
 
-    function: str = _choice(SUBJECTS, DEFAULT, "Function")
-    size: int = _number(2, 2000, 2, "Parameters P")
+    function: str = choice(SUBJECTS, DEFAULT, "Function")
+    size: int = number(2, 2000, 2, "Parameters P")
     x: float = field(default=0.0, metadata={"label": "Point x"})
     y: float = field(default=0.0, metadata={"label": "Point y"})
-    k: int = _number(2, 64, 2, "Probes k")
-    sigma: float = _number(1e-6, 10.0, 0.01, "Radius σ")
-    lgi_lambda: float = _number(0.0, 100.0, 2.0, "Strength λ")
-    zeta: float = _number(0.0, 1.0, 1e-6, "Guard ζ")
-    dtype: str = _choice(DTYPES, "float64", "Numbers")
-    sphere: str = _choice(SPHERES, "tensor", "Unit length of")
-    seed: int = _number(0, 999_999, 0, "Seed")
-    draws: int = _number(20, 5000, FUNCTION_COST["draws"], "Draws")
-    samples: int = _number(2, 512, FUNCTION_COST["samples"], "Gradients m")
-    shown: str = _choice(SAMPLED, "lgi", "Distribution of")
+    k: int = number(2, 64, 2, "Probes k")
+    sigma: float = number(1e-6, 10.0, 0.01, "Radius σ")
+    lgi_lambda: float = number(0.0, 100.0, 2.0, "Strength λ")
+    zeta: float = number(0.0, 1.0, 1e-6, "Guard ζ")
+    dtype: str = choice(DTYPES, "float64", "Numbers")
+    sphere: str = choice(SPHERES, "tensor", "Unit length of")
+    seed: int = number(0, 999_999, 0, "Seed")
+    draws: int = number(20, 5000, FUNCTION_COST["draws"], "Draws")
+    samples: int = number(2, 512, FUNCTION_COST["samples"], "Gradients m")
+    shown: str = choice(SAMPLED, "lgi", "Distribution of")
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if "low" in item.metadata:
-                object.__setattr__(self, item.name, _checked_number(item, value))
-            elif "options" in item.metadata:
-                object.__setattr__(self, item.name, _checked_choice(item, value))
+        check_fields(self)
         x0, x1, y0, y1 = self.extent
         for name, low, high in (("x", x0, x1), ("y", y0, y1)):
             object.__setattr__(self, name, _checked_place(self, name, low, high))
@@ -150,26 +139,21 @@ class Setup:
         for item in fields(self):
             value = getattr(self, item.name)
             if value != getattr(default, item.name):
-                query[item.name] = str(value)
+                query[item.name] = to_text(value)
         return query
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> Setup:
+    def from_query(cls, query: Mapping[str, Any], refused: list[str] | None = None) -> Setup:
         """The setup that a URL names.
+
+        Args:
+            query: the URL's parameters.
+            refused: takes a sentence for each that was not taken; None raises the first.
 
         Raises:
             ExperimentError: an unknown parameter, or a value that its field refuses.
         """
-        known = {item.name for item in fields(cls)}
-        for name in query:
-            if name not in known:
-                raise ExperimentError(
-                    f"The link sets {ascii(name)[:80]}; "
-                    f"this version knows {', '.join(sorted(known))}."
-                )
-        changes: dict[str, Any] = dict(query)
-        function = {"function": changes.pop("function")} if "function" in changes else {}
-        return cls().change(**function).change(**changes)
+        return take_fields(cls(), "function", cls().change, query, refused)
 
 
 def _checked_place(setup: Setup, name: str, low: float, high: float) -> float:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from app.experiment import (
+from app.fields import (
     ExperimentError,
-    _checked_choice,
-    _checked_lanes,
-    _checked_number,
-    _choice,
-    _number,
+    check_fields,
+    checked_lanes,
+    choice,
+    number,
+    take_fields,
+    to_text,
 )
 from demo_models.scenarios import SCENARIOS, Scenario
 from sadam.lanes import LANES, Lane
@@ -52,26 +53,21 @@ class Study:
         ExperimentError: one sentence with the field, the value found and the range expected.
     """
 
-    scenario: str = _choice(SUBJECTS, DEFAULT, "Scenario")
+    scenario: str = choice(SUBJECTS, DEFAULT, "Scenario")
     lanes: tuple[str, ...] = field(default=OPTIMIZERS, metadata={"label": "Optimizers"})
-    lr: float = _number(1e-6, 10.0, FUNCTION["lr"], "Learning rate")
-    weight_decay: float = _number(0.0, 10.0, 0.0, "Weight decay")
-    steps: int = _number(16, 20_000, FUNCTION["steps"], "Steps T")
-    delta: float = _number(1e-6, 10.0, 0.01, "Radius δ")
-    samples: int = _number(2, 256, 16, "Gradients m")
-    thinning: str = _choice(THINNING, FUNCTION["thinning"], "Stationarity is measured")
-    seed: int = _number(0, 999_999, 0, "First seed")
-    seeds: int = _number(1, 32, FUNCTION["seeds"], "Seeds")
-    power: str = _choice(POWERS, "squared", "Stationarity")
+    lr: float = number(1e-6, 10.0, FUNCTION["lr"], "Learning rate")
+    weight_decay: float = number(0.0, 10.0, 0.0, "Weight decay")
+    steps: int = number(16, 20_000, FUNCTION["steps"], "Steps T")
+    delta: float = number(1e-6, 10.0, 0.01, "Radius δ")
+    samples: int = number(2, 256, 16, "Gradients m")
+    thinning: str = choice(THINNING, FUNCTION["thinning"], "Stationarity is measured")
+    seed: int = number(0, 999_999, 0, "First seed")
+    seeds: int = number(1, 32, FUNCTION["seeds"], "Seeds")
+    power: str = choice(POWERS, "squared", "Stationarity")
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if "low" in item.metadata:
-                object.__setattr__(self, item.name, _checked_number(item, value))
-            elif "options" in item.metadata:
-                object.__setattr__(self, item.name, _checked_choice(item, value))
-        lanes = _checked_lanes(self.lanes)
+        check_fields(self)
+        lanes = checked_lanes(self.lanes)
         others = [LANES[key].title for key in lanes if key not in OPTIMIZERS]
         if others:
             raise ExperimentError(
@@ -138,25 +134,18 @@ class Study:
         for item in fields(self):
             value = getattr(self, item.name)
             if value != getattr(default, item.name):
-                query[item.name] = ",".join(value) if isinstance(value, tuple) else str(value)
+                query[item.name] = to_text(value)
         return query
 
     @classmethod
-    def from_query(cls, query: Mapping[str, str]) -> Study:
+    def from_query(cls, query: Mapping[str, Any], refused: list[str] | None = None) -> Study:
         """The study that a URL names.
+
+        Args:
+            query: the URL's parameters.
+            refused: takes a sentence for each that was not taken; None raises the first.
 
         Raises:
             ExperimentError: an unknown parameter, or a value that its field refuses.
         """
-        known = {item.name for item in fields(cls)}
-        for name in query:
-            if name not in known:
-                raise ExperimentError(
-                    f"The link sets {ascii(name)[:80]}; "
-                    f"this version knows {', '.join(sorted(known))}."
-                )
-        changes: dict[str, Any] = dict(query)
-        if "lanes" in changes:
-            changes["lanes"] = tuple(part for part in changes["lanes"].split(",") if part)
-        scenario = {"scenario": changes.pop("scenario")} if "scenario" in changes else {}
-        return cls().change(**scenario).change(**changes)
+        return take_fields(cls(), "scenario", cls().change, query, refused)

@@ -14,6 +14,7 @@ from torch.func import grad_and_value, vmap
 
 from probes.evaluators.general import looped_losses, mapped_losses, mapped_slopes, summed_slopes
 from probes.evaluators.layered import Layered
+from probes.evaluators.precision import whole_float32
 from probes.evaluators.reading import RefusedError
 from probes.frozen import ModuleLoss, frozen_copy
 from probes.layout import Batch, Entry, checked_points, described, fitted_batch, flattened
@@ -31,6 +32,9 @@ class Objective:
     Build it with `from_module` or `from_function`. It owns a deep copy of the module, so nothing
     that it does reaches the given one: parameters, running statistics and the global random
     generator stay untouched. One objective serves ONE thread; give another thread its `copy()`.
+
+    On an NVIDIA GPU convolutions take TF32 only where matrix products are asked to, see
+    `probes.evaluators.precision`.
 
     With a straight-through estimator inside the module, `losses` sees the real, rounded loss and
     `gradients` the surrogate's gradient.
@@ -235,7 +239,8 @@ class Objective:
         if len(points) == 0:
             return points.new_zeros(0), points.new_zeros(points.shape)
         chunk = self._chunk(backward=True)
-        (losses, gradients), chunk_used = in_chunks(self._slopes, points, chunk)
+        with whole_float32(self.device):
+            (losses, gradients), chunk_used = in_chunks(self._slopes, points, chunk)
         self._remember(chunk_used, min(chunk, len(points)))
         return losses, gradients
 
@@ -307,7 +312,7 @@ class Objective:
         if len(points) == 0:
             return points.new_zeros(0)
         chunk = self._chunk(backward=False)
-        with torch.no_grad():
+        with torch.no_grad(), whole_float32(self.device):
             (losses,), chunk_used = in_chunks(lambda part: (evaluate(part),), points, chunk)
         self._remember(chunk_used, min(chunk, len(points)))
         return losses

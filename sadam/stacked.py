@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+from probes.evaluators.precision import whole_float32
 from probes.layout import Batch
 from probes.memory import footprint
 from probes.objective import Objective
@@ -82,7 +83,8 @@ class Stacked:
         """Evaluate in chunks of seeds, and of points within them, and put the parts together."""
         by_seed = []
         for some_seeds, part in self._by_seed(points, batch, shared):
-            rows = [evaluate(some, part, shared) for some in some_seeds.split(self._chunk)]
+            with whole_float32(points.device):
+                rows = [evaluate(some, part, shared) for some in some_seeds.split(self._chunk)]
             by_seed.append([_joined(column, dim=0) for column in zip(*rows, strict=True)])
         return [_joined(column, dim=1) for column in zip(*by_seed, strict=True)]
 

@@ -9,6 +9,7 @@ from app.charts.damping import damping_strips
 from app.charts.edge import edge_chart
 from app.charts.plane import map_chart, slice_chart
 from app.charts.spec import Chart
+from app.charts.spectrogram import spectrogram_chart
 from app.charts.spectrum import lane_spectra, spectrum_chart
 from app.charts.strips import strips_chart
 from app.charts.table import lane_table
@@ -23,11 +24,13 @@ def line_parts(view: View, asked: int | None = None) -> dict[str, dict[str, Any]
         view: a run that has begun, at the step to show.
         asked: the step that a person looks back at; None follows the last one.
     """
-    spectra = lane_spectra(view)
+    over_time = view.experiment.series == "spectrogram"
     charts = {
         "strips": strips_chart(view),
         "damping": damping_strips(view),
-        "spectrum": spectrum_chart(view, spectra),
+        "spectrum": spectrogram_chart(view)
+        if over_time
+        else spectrum_chart(view, lane_spectra(view)),
     }
     words = {
         "scrubber": scrubber(view, asked),

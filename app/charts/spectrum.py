@@ -13,11 +13,30 @@ from app.live.view import View
 from probes.oscillation import Spectrum, high_frequency_share, spectrum
 from sadam.lanes import LANES
 
+#: Steps that a spectrum needs.
+SHORTEST = 16
 TITLES = {
     "gradient": "gradient",
     "update": "update, a divided out",
     "update-applied": "update as applied",
 }
+
+
+def sound_rows(view: View, column: str, lane: int, most: int) -> np.ndarray:
+    """Indices of a lane's last rows, one a step without a gap, while it still trained.
+
+    Args:
+        view: the run; its older rows are thinned, and a spectrum of those would be of others.
+        column: (T, R, J), which must be finite.
+        lane: index of the lane.
+        most: rows at most, of those that are shown.
+    """
+    steps = view.steps[-most:]
+    gaps = np.flatnonzero(np.diff(steps) != 1)
+    first = len(view.steps) - len(steps) + (int(gaps[-1]) + 1 if gaps.size else 0)
+    rows = np.arange(first, len(view.steps))
+    sound = np.isfinite(view.shown(column)[rows, lane]).all(axis=1) & view.trained(lane)[rows]
+    return rows[sound]
 
 
 def lane_spectra(view: View) -> dict[str, Spectrum | None]:
@@ -27,24 +46,31 @@ def lane_spectra(view: View) -> dict[str, Spectrum | None]:
         view: needs the columns "gradient_projection" or "update_projection" (T, R, J), and
             "damping" (T, R) where the damping is divided out.
     """
-    rows = slice(-WINDOW, None)
     series = view.experiment.series
     column = "gradient_projection" if series == "gradient" else "update_projection"
-    values = view.shown(column)[rows]
-    damping = view.shown("damping")[rows]
     spectra = {}
     for index, key in enumerate(view.experiment.lanes):
-        lane = values[:, index]
-        sound = np.isfinite(lane).all(axis=1) & view.trained(index)[rows]
-        spectra[key] = spectrum(
-            lane[sound], divide_by=damping[sound, index] if series == "update" else None
-        )
+        rows = sound_rows(view, column, index, WINDOW)
+        damping = view.shown("damping")[rows, index] if series == "update" else None
+        spectra[key] = spectrum(view.shown(column)[rows, index], divide_by=damping)
     return spectra
 
 
+def series_choice(view: View) -> dict[str, Any]:
+    """The menu of what the spectrum is of."""
+    return {
+        "field": "series",
+        "label": "Spectrum of",
+        "value": view.experiment.series,
+        "options": SERIES,
+    }
+
+
 def _power_ticks(spectra: dict[str, Spectrum | None]) -> dict[str, Any]:
-    drawn = [result.density for result in spectra.values() if result is not None]
-    return log_ticks(np.concatenate(drawn)) if drawn else log_ticks(np.array([0.1, 10.0]))
+    # A gradient that is the same at every step has no power at all.
+    powers = [result.density[result.density > 0] for result in spectra.values() if result]
+    drawn = np.concatenate([np.empty(0), *powers])
+    return log_ticks(drawn if drawn.size else np.array([0.1, 10.0]))
 
 
 def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
@@ -114,7 +140,7 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
         f"{mark:g}. "
     )
     if not traces:
-        note += "Needs 16 steps."
+        note += f"Needs {SHORTEST} steps."
     elif view.experiment.series == "update-applied":
         note += "A random damping alone raises this share."
     else:
@@ -124,13 +150,6 @@ def spectrum_chart(view: View, spectra: dict[str, Spectrum | None]) -> Chart:
         "note": note,
         "traces": traces,
         "layout": chart_layout,
-        "choices": [
-            {
-                "field": "series",
-                "label": "Spectrum of",
-                "value": view.experiment.series,
-                "options": SERIES,
-            }
-        ],
+        "choices": [series_choice(view)],
         "mark": True,
     }

@@ -30,6 +30,7 @@ FIELDS = {
     "lambda": ("lgi_lambda", "strength of S-Adam's damping (2)"),
     "k": ("k", "probes a step (2)"),
     "sigma": ("sigma", "radius of a probe (0.01)"),
+    "beta1": ("beta1", "momentum of Adam and its kin (0.9)"),
     "reference": ("reference", "the lane that others are compared with (adamw)"),
 }
 #: What a folder was made for, to go on only with the same.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ def write(result: Result, made: Made, folder: Path) -> None:
     put(folder / "runs.parquet", _parquet(runs_table(result)))
     if result.tuned is not None:
         put(folder / "tuning.parquet", _parquet(tuning_rows(result)))
-    put(folder / "experiment.json", experiment_json(shown(result)).encode())
+    put(folder / "experiment.json", shown(result).to_json().encode())
 
 
 def put(path: Path, data: bytes) -> None:
@@ -56,11 +55,6 @@ def shown(result: Result) -> Experiment:
         return experiment
     lane = experiment.lanes.index(experiment.reference)
     return experiment.change(lr=rate(most(result.tuned.chosen[lane])))
-
-
-def experiment_json(experiment: Experiment) -> str:
-    """The fields that `Experiment.from_query` reads."""
-    return json.dumps(experiment.to_query(), indent=1) + "\n"
 
 
 def history_table(result: Result) -> pa.Table:

@@ -13,9 +13,9 @@ from torch import Tensor
 from app.compare.plan import PlanError
 from app.compare.samples import Split, test_split, tuning_split
 from app.experiment import Experiment
-from app.live.run import settings_of
+from app.live.run import problem_of, settings_of
 from demo_models.data import Samples
-from demo_models.problem import Problem, build
+from demo_models.problem import Problem
 from probes import Objective
 from sadam.batches import Batches
 from sadam.ensemble import Ensemble
@@ -92,7 +92,7 @@ def train(unit: Unit, tick: Callable[[float], None] | None = None) -> Outcome:
         DataError: its data are absent or damaged.
     """
     with _one_thread():
-        problem = build(unit.experiment.problem)
+        problem = problem_of(unit.experiment)
         split = None
         if problem.function is None:
             split = tuning_split(unit.experiment.problem) if unit.tuning else test_split(problem)

@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.experiment import ExperimentError
 from app.grid.delta import Delta
+from app.link import said
 from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
 from app.live.measuring import measurements, slices
@@ -212,11 +213,9 @@ class Bench:
 def current_bench() -> Bench:
     """This session's bench; the first call makes it from the page's address."""
     if "bench" not in st.session_state:
-        try:
-            setup, message = Setup.from_query(st.query_params), ""
-        except ExperimentError as error:
-            setup, message = Setup(), f"{error} The default function is shown instead."
-        st.session_state.bench = Bench(setup, message)
+        refused: list[str] = []
+        setup = Setup.from_query(st.query_params, refused)
+        st.session_state.bench = Bench(setup, said(refused))
     bench = st.session_state.bench
     if bench.meter.stopped:  # the connection had dropped
         bench.meter.measure(bench.setup)

@@ -53,6 +53,7 @@ class Beside:
         experiment: how; `adjust` changes it.
         lock: guards what a view reads.
         standing: whether training stands still.
+        drawn: set once a plane that is being measured has points to show.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Beside:
         experiment: Experiment,
         lock: threading.Lock,
         standing: Callable[[], bool],
+        drawn: threading.Event,
     ) -> None:
         self.maps: Maps | None = None
         self.ahead: Ahead | None = None
@@ -72,6 +74,7 @@ class Beside:
         self._experiment = experiment
         self._lock = lock
         self._standing = standing
+        self._drawn = drawn
         self._jobs = Jobs(self._publish, self._refuse)
         self._next_ahead = self._ahead_begun = 0.0
 
@@ -102,6 +105,12 @@ class Beside:
             self.begin_ahead()
         self._begin_along()
         self.follow()
+
+    def arrive(self) -> None:
+        """Training stands at the step that a link names: show the plane of the paths so far."""
+        known = self.maps is not None and self.maps.step == self._run.step
+        if not known and self._run.problem.function is None:
+            self.begin_maps()
 
     def look(self, step: int | None) -> None:
         """Measure the loss ahead of a past step; None goes back to the present one."""
@@ -197,6 +206,7 @@ class Beside:
                 self.maps = result
                 if result.plane is not self._run.plane:
                     self._run.place(result.plane)
+                self._drawn.set()
 
     def _refuse(self, job: str, error: Exception) -> None:
         with self._lock:

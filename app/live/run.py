@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,8 @@ import torch
 from torch import Tensor
 
 from app.experiment import Experiment
-from demo_models.problem import build
+from demo_models.data import Samples
+from demo_models.problem import Problem, build
 from probes import Objective, Plane
 from probes.oscillation import OscillationTracker, oscillating_share
 from sadam.batches import Batches
@@ -43,6 +46,8 @@ COLUMNS = (
     "distance",
     "oscillating",
 )
+#: Names torch's device that runs train on.
+DEVICE_VARIABLE = "CHATTERSCOPE_DEVICE"
 #: Rows of the history, counted over all runs: 16 MB.
 ROWS = 49_152
 #: Samples of the probe set that an instability map uses.
@@ -53,11 +58,52 @@ def settings_of(experiment: Experiment) -> Settings:
     """The numbers of a step, as the experiment has them."""
     return Settings(
         lr=experiment.lr,
+        betas=(experiment.beta1, Settings.betas[1]),
         lgi_lambda=experiment.lgi_lambda,
         k_directions=experiment.k,
         sigma=experiment.sigma,
         total_steps=experiment.steps,
     )
+
+
+def problem_of(experiment: Experiment) -> Problem:
+    """The problem of an experiment; a function starts where the experiment says."""
+    problem = build(experiment.problem)
+    if problem.function is None:
+        return problem
+    start = (experiment.x0, experiment.y0)
+    return replace(problem, function=replace(problem.function, start_point=start))
+
+
+def chosen_device() -> torch.device:
+    """Where the page trains: CHATTERSCOPE_DEVICE, and the CPU, the fastest for its small networks.
+
+    Raises:
+        ValueError: this machine has no such device.
+    """
+    name = os.environ.get(DEVICE_VARIABLE, "cpu")
+    here = ["cpu"]
+    here += ["cuda"] if torch.cuda.is_available() else []
+    if name not in here:
+        raise ValueError(
+            f"{DEVICE_VARIABLE} is {ascii(name)[:40]}; this machine has {', '.join(here)}: choose"
+            " one, or leave the variable out."
+        )
+    return torch.device(name)
+
+
+def on_device(problem: Problem, device: torch.device) -> Problem:
+    """The same problem with its samples there; those that shared a tensor share it still."""
+    moved: dict[int, Tensor] = {}
+
+    def there(samples: Samples | None) -> Samples | None:
+        if samples is None:
+            return None
+        inputs, targets = (moved.setdefault(id(x), x.to(device)) for x in samples)
+        return inputs, targets
+
+    train, probe, test = (there(part) for part in (problem.train, problem.probe, problem.test))
+    return replace(problem, train=train, probe=probe, test=test)
 
 
 class Run:
@@ -74,12 +120,13 @@ class Run:
 
     def __init__(self, experiment: Experiment, start: Start | None = None) -> None:
         self.experiment = experiment
-        problem = build(experiment.problem)
+        device = chosen_device()
+        problem = on_device(problem_of(experiment), device)
         seeds = experiment.seed_list
         self.problem = problem
         self.test: Objective | None = None
         if problem.train and problem.probe and problem.test:
-            network = problem.network(seeds[0])
+            network = problem.network(seeds[0]).to(device)
             self.objective = Objective.from_module(network, problem.loss, problem.probe)
             inputs, targets = problem.probe
             self.map_objective = self.objective.with_batch(
@@ -89,7 +136,8 @@ class Run:
             batches = Batches(*problem.train, size=experiment.batch, seeds=seeds)
         else:
             assert problem.function is not None
-            self.objective = Objective.from_function(problem.function, problem.start(seeds[0]))
+            begin = problem.start(seeds[0]).to(device)
+            self.objective = Objective.from_function(problem.function, begin)
             self.map_objective = self.objective
             batches = None
         self.ensemble = Ensemble(
@@ -125,9 +173,9 @@ class Run:
         batch = self.map_objective.batch
         if batch is None:
             assert self.problem.function is not None
-            start = self.problem.start(self.ensemble.seeds[0])
+            start = self.problem.start(self.ensemble.seeds[0]).to(self.objective.device)
             return Objective.from_function(self.problem.function, start.double())
-        network = self.problem.network(self.ensemble.seeds[0])
+        network = self.problem.network(self.ensemble.seeds[0]).to(self.objective.device)
         return Objective.from_module(network, self.problem.loss, batch, dtype=torch.float64)
 
     def advance(self) -> None:

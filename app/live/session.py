@@ -12,6 +12,7 @@ import streamlit as st
 
 from app.experiment import Experiment, ExperimentError
 from app.grid.delta import Delta
+from app.link import Link, read_link
 from app.live.trainer import Trainer, log
 from app.live.view import View
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two refreshes of the dear charts while training.
 SLOW_REFRESH = 2.0
-#: Seconds that a pause waits for the step in progress at most.
+#: Seconds that a pause waits for the step in progress, or a plane for its first points, at most.
 SETTLE = 0.3
 
 _numbers = itertools.count(1)
@@ -33,12 +34,27 @@ class Lab:
         experiment: what is trained first.
         message: one sentence to show, e.g. what was wrong with the link.
         opening: show the first run of the default instead of an empty page.
+        goal: the step to train to, then to pause at; 0 stays at the start.
+        hide: names of fields and of `app.link.GROUPS` whose controls are not shown.
     """
 
-    def __init__(self, experiment: Experiment, message: str = "", *, opening: bool = False) -> None:
+    def __init__(
+        self,
+        experiment: Experiment,
+        message: str = "",
+        *,
+        opening: bool = False,
+        goal: int = 0,
+        hide: tuple[str, ...] = (),
+    ) -> None:
         self.experiment = experiment
         self.message = message
+        self.hide = hide
+        #: The step that the link names, until a person does something else with the run.
+        self.goal = goal
         self.trainer = Trainer(experiment, name=f"session {next(_numbers)}", opening=opening)
+        if goal:
+            self.trainer.run_to(goal)
         self.delta = Delta()
         #: The checkpoint that every lane starts from, None for initial weights.
         self.start: Start | None = None
@@ -60,26 +76,29 @@ class Lab:
         before, self.experiment = self.experiment, changed
         restart = changed.needs_restart(before)
         if restart:
-            self.at = None
+            self.at, self.goal = None, 0
             if (changed.scenario, changed.bits) != (before.scenario, before.bits):
                 self.start = None  # the checkpoint is of another network
             self.trainer.restart(changed, self.start)
         else:
+            self.trainer.drawn.clear()
             self.trainer.adjust(changed)
+            if changed.plane != before.plane and self.trainer.view().maps is not None:
+                self.trainer.drawn.wait(SETTLE)  # so that the first points are seen at once
 
     def run(self) -> None:
         """Train on."""
-        self.message = ""
+        self.message, self.goal = "", 0
         self.trainer.run()
 
     def step(self) -> None:
         """Take one step."""
-        self.message = ""
+        self.message, self.goal = "", 0
         self.trainer.step()
 
     def pause(self) -> None:
         """Stop, and wait for the step in progress, so that the page shows the last one at once."""
-        self.message = ""
+        self.message, self.goal = "", 0
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
 
@@ -100,7 +119,7 @@ class Lab:
 
     def reset(self) -> None:
         """Back to the same initial weights."""
-        self.at, self.message = None, ""
+        self.at, self.message, self.goal = None, "", 0
         self.trainer.restart(self.experiment, self.start)
 
     def resume(self, start: Start) -> None:
@@ -108,8 +127,30 @@ class Lab:
         changed = Experiment().change(scenario=start.scenario, bits=start.bits)
         with contextlib.suppress(ExperimentError):  # a rate that the page does not train at
             changed = changed if start.lr is None else changed.change(lr=start.lr)
-        self.experiment, self.start, self.at, self.message = changed, start, None, start.words
+        self.experiment, self.start, self.message = changed, start, start.words
+        self.at, self.goal = None, 0
         self.trainer.restart(changed, start)
+
+    def address(self) -> dict[str, str]:
+        """The parameters that the page's own address has."""
+        return Link(self.experiment, self.goal, self.hide).to_query()
+
+    def link(self) -> dict[str, str]:
+        """The parameters of a link that opens at the step in view."""
+        step = self.trainer.view().last if self.at is None else self.at
+        return Link(self.experiment, min(step, self.experiment.steps), self.hide).to_query()
+
+    def open(self, data: bytes) -> None:
+        """Begin the experiment of a file, as far as it is valid; no such file changes nothing."""
+        refused: list[str] = []
+        try:
+            experiment = Experiment.from_json(data, refused)
+        except ExperimentError as error:
+            self.message = str(error)
+            return
+        self.experiment, self.start, self.at, self.goal = experiment, None, None, 0
+        self.message = Link(experiment, refused=tuple(refused)).message
+        self.trainer.restart(experiment)
 
     def new_seed(self) -> None:
         """The same experiment from the next seed on."""
@@ -119,12 +160,15 @@ class Lab:
 def current_lab() -> Lab:
     """This session's lab; the first call makes it from the page's address."""
     if "lab" not in st.session_state:
-        try:
-            experiment, message = Experiment.from_query(st.query_params), ""
-        except ExperimentError as error:
-            experiment, message = Experiment(), f"{error} The default experiment is shown instead."
         # A bare address is a first visit; one that names anything shows just that.
-        st.session_state.lab = Lab(experiment, message, opening=not st.query_params)
+        link = read_link(st.query_params)
+        st.session_state.lab = Lab(
+            link.experiment,
+            link.message,
+            opening=not st.query_params,
+            goal=link.step,
+            hide=link.hide,
+        )
     lab = st.session_state.lab
     _pause_on_disconnect(lab.trainer)
     return lab

@@ -13,6 +13,7 @@ import streamlit as st
 
 from app.experiment import ExperimentError
 from app.grid.delta import Delta
+from app.link import said
 from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
 from app.live.observing import Findings, observe
@@ -151,11 +152,9 @@ class Theory:
 def current_theory() -> Theory:
     """This session's theory panel; the first call makes it from the page's address."""
     if "theory" not in st.session_state:
-        try:
-            study, message = Study.from_query(st.query_params), ""
-        except ExperimentError as error:
-            study, message = Study(), f"{error} The default study is shown instead."
-        st.session_state.theory = Theory(study, message)
+        refused: list[str] = []
+        study = Study.from_query(st.query_params, refused)
+        st.session_state.theory = Theory(study, said(refused))
     theory = st.session_state.theory
     _stop_on_disconnect(theory.observer)
     return theory

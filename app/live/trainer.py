@@ -50,6 +50,8 @@ class Trainer(Worker):
         self._experiment = experiment
         self._lock = threading.Lock()  # guards what view() reads
         self._running = False
+        #: Set once a plane that was asked for has points to show; cleared by who asks.
+        self.drawn = threading.Event()
         #: Set while no step is in progress or about to be taken.
         self.settled = threading.Event()
         self._state: State = "preparing"
@@ -58,6 +60,8 @@ class Trainer(Worker):
         self._beside: Beside | None = None
         #: The step at which training pauses by itself: the end of a first run, until it is kept.
         self._opening: int | None = None
+        #: The step that a link names, at which training pauses by itself too.
+        self._until: int | None = None
         self._beside_turn = False
         self._rate = Rate()
         self._command(lambda: self._begin(experiment, opening))
@@ -69,6 +73,10 @@ class Trainer(Worker):
         """Train until paused or until the experiment's last step."""
         self._announce("paused", "running")
         self._command(self._start_by_hand)
+
+    def run_to(self, step: int) -> None:
+        """Train to a step, pause there, and measure the maps of that step."""
+        self._command(lambda: self._start_towards(step))
 
     def pause(self) -> None:
         """Stop after the step in progress."""
@@ -170,14 +178,18 @@ class Trainer(Worker):
         with self._lock:
             self._run.record()
             self._rate.tick(self._run.step)
-        if self._ended() or self._run.step == self._opening:
+        arrived = self._run.step == self._until
+        if self._ended() or arrived or self._run.step == self._opening:
             self._settle()
+            if arrived:
+                self._beside.arrive()
         self._beside.after_step()
 
     def _begin(
         self, experiment: Experiment, opening: bool = False, start: Start | None = None
     ) -> None:
-        self._opening, self._running = None, False
+        self._opening = self._until = None
+        self._running = False
         with self._lock:
             self._state, self._message = "preparing", ""
             self._run = self._beside = None
@@ -190,7 +202,7 @@ class Trainer(Worker):
         from app.live.run import Run
 
         run = Run(experiment, start)
-        beside = Beside(run, experiment, self._lock, lambda: not self._running)
+        beside = Beside(run, experiment, self._lock, lambda: not self._running, self.drawn)
         if opening:
             self._open(run, beside)
         with self._lock:
@@ -226,8 +238,15 @@ class Trainer(Worker):
             self._opening = None
 
     def _start_by_hand(self) -> None:
-        self._opening = None  # from here on it is a person's run, not the first one
+        # From here on it is a person's run, not the first one or a link's.
+        self._opening = self._until = None
         self._start()
+
+    def _start_towards(self, step: int) -> None:
+        self._opening = None
+        if self._run is not None and self._run.step < step:
+            self._until = step
+            self._start()
 
     def _pause_by_hand(self) -> None:
         self._opening = None
@@ -261,7 +280,7 @@ class Trainer(Worker):
 
     def _settle(self) -> None:
         """Stand still, and show the loss ahead of this very step."""
-        self._running = False
+        self._running, self._until = False, None
         if self._run is None:
             return
         with self._lock:

@@ -7,18 +7,33 @@ import gc
 import importlib
 import sys
 
+#: What the pages import only when they are drawn, and where the digits come from.
+MODULES = (
+    "app.charts.board",
+    "app.charts.instruments",
+    "app.live.bench",
+    "app.live.maps",
+    "app.live.run",
+    "sklearn.datasets",
+)
+
 
 @functools.cache
 def warm_up() -> None:
-    """Import what training needs, then freeze the collector's view of it; only once a process.
+    """Import what training and instruments need, and freeze the collector's view of it.
+
+    Only once a process. The first gradient of a process makes torch load a further 800 modules.
 
     Streamlit collects garbage after every script run; with torch and plotly loaded that costs
     a fifth of a second, and nothing once their objects are frozen.
     """
     import torch
 
-    for module in ("app.charts.board", "app.live.maps", "app.live.run"):
+    from probes.objective import Objective
+
+    for module in MODULES:
         importlib.import_module(module)
+    Objective.from_function(lambda points: points.sum(dim=1), torch.zeros(1))
 
     # One thread a worker: two fall apart as soon as another process is busy.
     torch.set_num_threads(1)

@@ -41,19 +41,22 @@ def large_table(rows: list[Row]) -> str:
     )
 
 
-def small_table(kept: Kept, seed: int) -> str:
-    """All settings: for each P and t the three AUCs of every score."""
-    settings = kept.protocol.settings
+def small_tables(kept: Kept, seed: int) -> str:
+    """All settings: a table for each P, and in it for each t the three AUCs of every score."""
+    return "".join(_small_table(kept, seed, size) for size in kept.protocol.sizes)
+
+
+def _small_table(kept: Kept, seed: int, size: int) -> str:
+    distances = kept.protocol.distances
     over = "".join(
-        f'<th colspan="3" class="group">P = {size}, distance {named(distance)}</th>'
-        for size, distance in settings
+        f'<th colspan="3" class="group">distance {named(distance)}</th>' for distance in distances
     )
     heads = "".join(
         f'<th class="{"group" if (rough, calm) == PAIRS[0] else ""}">{rough}<br>vs {calm}</th>'
-        for _ in settings
+        for _ in distances
         for rough, calm in PAIRS
     )
-    tables = [kept.table(seed, *setting) for setting in settings]
+    tables = [kept.table(seed, size, distance) for distance in distances]
     body = "".join(
         f'<tr><td class="name">{_short(rows[0])}</td>'
         + "".join(_small_cell(auc, at) for row in rows for at, auc in enumerate(row.aucs))
@@ -61,7 +64,7 @@ def small_table(kept: Kept, seed: int) -> str:
         for rows in zip(*tables, strict=True)
     )
     return (
-        f'<table class="score-small"><thead><tr><th></th>{over}</tr>'
+        f'<table class="score-small"><thead><tr><th class="name">P = {size}</th>{over}</tr>'
         f'<tr><th class="name">Score</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import streamlit as st
 from app.charts.spec import STYLES
 from app.experiment import DRAWS, PLANES, ROUNDING
 from app.grid.component import grid
+from app.link import GROUPS
 from app.live.session import Lab, current_lab
 from app.live.view import View
 from app.views.controls import Controls
+from app.views.sharing import sharing
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
 
@@ -20,19 +23,37 @@ STYLE = Path(__file__).with_name("lab.html")
 #: Seconds between two refreshes of the grid.
 REFRESH = 0.5
 #: What one press of an arrow key adds, for the fields that are not whole numbers.
-ARROW = {"lr": 0.001, "lgi_lambda": 0.5, "sigma": 0.001, "map_sigma": 0.01, "mark": 0.01}
+ARROW = {
+    "lr": 0.001,
+    "lgi_lambda": 0.5,
+    "sigma": 0.001,
+    "beta1": 0.1,
+    "x0": 0.1,
+    "y0": 0.1,
+    "map_sigma": 0.01,
+    "mark": 0.01,
+}
+#: Where a hidden control is that another part of the page draws; the grid's menus have labels.
+PLACES = {
+    "sidebar": '.stSidebar, [data-testid="stExpandSidebarButton"]',
+    "pages": ".st-key-pages",
+    "strips": '.cs-choice[aria-label="Shown"]',
+    "reference": '.cs-choice[aria-label^="Mean of"]',
+}
 
 
 def show() -> None:
     """Draw the page."""
     st.html(STYLE)
     lab = current_lab()
-    st.query_params.from_dict(lab.experiment.to_query())
+    st.query_params.from_dict(lab.address())
     state = lab.trainer.state
     st.session_state.drawn_state = state
     controls = Controls(lab.experiment, lambda name, value: lab.change(**{name: value}), ARROW)
     _bar(lab, controls, running=state == "running")
     _sidebar(lab, controls)
+    if lab.hide:
+        st.html(f"<style>{_hidden(lab)} {{ display: none !important; }}</style>")
     if lab.message:
         # Never as markdown: a link may have put anything into it.
         st.container(key="message").text(lab.message)
@@ -42,17 +63,11 @@ def show() -> None:
 def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
-        controls.choose("scenario", _names(lab), label_visibility="collapsed", width=290)
-        st.button(
-            "Pause" if running else "Run",
-            key="run",
-            type="primary",
-            on_click=lab.pause if running else lab.run,
-        )
-        st.button("Step", key="step", on_click=lab.step)
-        st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
-        st.button("New seed", key="new_seed", on_click=lab.new_seed)
-        if lab.experiment.problem.network is not None:
+        if "scenario" not in lab.hide:
+            controls.choose("scenario", _names(lab), label_visibility="collapsed", width=290)
+        if "buttons" not in lab.hide:
+            _buttons(lab, running=running)
+        if lab.experiment.problem.network is not None and "bits" not in lab.hide:
             controls.segments(
                 "bits",
                 "Rounding",
@@ -60,6 +75,20 @@ def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
                 required=True,
                 help="Bits of weights and activations; starts anew from the same weights",
             )
+        if "link" not in lab.hide:
+            sharing(lab)
+
+
+def _buttons(lab: Lab, *, running: bool) -> None:
+    st.button(
+        "Pause" if running else "Run",
+        key="run",
+        type="primary",
+        on_click=lab.pause if running else lab.run,
+    )
+    st.button("Step", key="step", on_click=lab.step)
+    st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
+    st.button("New seed", key="new_seed", on_click=lab.new_seed)
 
 
 def _names(lab: Lab) -> dict[str, str]:
@@ -71,25 +100,39 @@ def _names(lab: Lab) -> dict[str, str]:
 
 
 def _sidebar(lab: Lab, controls: Controls) -> None:
+    def numbers(*names: str) -> None:
+        shown = [name for name in names if name not in lab.hide]
+        controls.numbers(*(tuple(shown[at : at + 2]) for at in range(0, len(shown), 2)))
+
     with st.sidebar:
         st.caption(lab.experiment.problem.about)
-        controls.several("lanes", LANES, lambda key: f"{STYLES[key].glyph} {LANES[key].title}")
-        controls.numbers(
-            ("lr", "lgi_lambda"), ("k", "sigma"), ("batch", "steps"), ("seed", "seeds")
-        )
-        controls.choose("plane", PLANES)
-        st.button(
-            "Compute maps",
-            key="compute_maps",
-            on_click=lab.trainer.compute_maps,
-            help="Slice and instability map from the paths so far",
-            width="stretch",
-        )
-        with st.expander("Probes and points of the views"):
-            controls.numbers(
-                ("map_k", "map_sigma"), ("slice_resolution", "map_resolution"), ("mark",)
+        if "lanes" not in lab.hide:
+            controls.several("lanes", LANES, lambda key: f"{STYLES[key].glyph} {LANES[key].title}")
+        own = ("x0", "y0") if lab.experiment.problem.is_function else ("batch",)
+        numbers("lr", "lgi_lambda", "k", "sigma", "seed", "seeds", "steps", "beta1", *own)
+        if "plane" not in lab.hide:
+            controls.choose("plane", PLANES)
+        if "maps" not in lab.hide:
+            st.button(
+                "Compute maps",
+                key="compute_maps",
+                on_click=lab.trainer.compute_maps,
+                help="Slice and instability map from the paths so far",
+                width="stretch",
             )
-            controls.choose("map_draws", DRAWS)
+        if "probes" not in lab.hide:
+            with st.expander("Probes and points of the views"):
+                numbers("map_k", "map_sigma", "slice_resolution", "map_resolution", "mark")
+                if "map_draws" not in lab.hide:
+                    controls.choose("map_draws", DRAWS)
+
+
+def _hidden(lab: Lab) -> str:
+    """A selector of what is drawn elsewhere and hidden here; the names are known ones."""
+    labels = {item.name: item.metadata["label"] for item in fields(lab.experiment)}
+    labels |= dict.fromkeys(GROUPS, "")
+    places = [PLACES.get(name) or f'.cs-choice[aria-label="{labels[name]}"]' for name in lab.hide]
+    return ", ".join(places)
 
 
 @st.fragment(run_every=REFRESH)

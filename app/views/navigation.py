@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.views import checkpoint, instruments, lab, score, theory
+from app.views import checkpoint, instruments, lab, lessons, score, theory
 
 
 def run() -> None:
@@ -15,6 +15,7 @@ def run() -> None:
         st.Page(checkpoint.show, title="Checkpoint", url_path="checkpoint"),
         st.Page(score.show, title="Score", url_path="score"),
         st.Page(theory.show, title="Stationarity", url_path="stationarity"),
+        st.Page(lessons.show, title="Lessons", url_path="lessons"),
     ]
     page = st.navigation(pages, position="hidden")
     if len(pages) > 1:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.score.board import large_table, named, protocol_list, sentence, small_table
+from app.score.board import large_table, named, protocol_list, sentence, small_tables
 from app.score.kept import RESULT, KeptError, load
 from app.score.sources import digest
 
@@ -47,7 +47,7 @@ def show() -> None:
         f'<p class="score-note">{NOTE}</p></div><div>{lines}</div></div>'
     )
     st.html(
-        f'<div class="score-wide">{small_table(kept, seed)}</div>'
+        f'<div class="score-wide">{small_tables(kept, seed)}</div>'
         f'<p class="score-note">{SMALL_NOTE}</p>'
     )
 

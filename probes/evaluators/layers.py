@@ -65,7 +65,7 @@ class Dense(Stage):
     """A linear layer, on activations (g, in, n) with samples last.
 
     Attributes:
-        image: (C, H, W) where the input comes from a convolution, as (1, n, C, H, W) with channels
+        image: (C, H, W) where the input comes from a convolution, as (n, C, H, W) with channels
             last; the weights are turned to that order.
     """
 
@@ -86,7 +86,7 @@ class Dense(Stage):
         """Writes W x + b into out (g, out, n)."""
         weight, bias = weights
         if self.image is not None:
-            x = x.permute(0, 1, 3, 4, 2).flatten(2).transpose(1, 2)
+            x = x.permute(0, 2, 3, 1).flatten(1).T[None]
         if bias is None:
             torch.bmm(weight, x, out=out)
         else:
@@ -102,32 +102,32 @@ class Dense(Stage):
 
 @dataclass(eq=False)
 class Convolution(Stage):
-    """A convolution at ONE point, on images (1, n, C, H, W) with channels last.
+    """A convolution at ONE point, on images (n, C, H, W) with channels last.
 
     A stack of convolutions has no fast form on a CPU: as groups of channels it takes longer than a
-    loop.
+    loop. Each tile wipes the second cache, so every call of torch after it starts cold, at 5 to 10
+    us: here few calls count for more than few numbers.
     """
 
     def fitted(self, inputs: Tensor) -> Tensor:
         """Inputs (n, C, H, W) as `images` takes them."""
-        return inputs.contiguous(memory_format=torch.channels_last)[None]
+        return inputs.contiguous(memory_format=torch.channels_last)
+
+    def weights(self, points: Tensor) -> Weights:
+        """Weight and bias in use at the one point of points (1, P), in their own shapes."""
+        weight, bias = super().weights(points)
+        return weight.view(self.weight.shape), None if bias is None else bias.view(-1)
 
     def images(self, weights: Weights, x: Tensor) -> Tensor:
-        """The output, (1, n, C', H', W'), at one point."""
-        layer, (weight, bias) = self.layer, weights
+        """The output, (n, C', H', W'), at one point."""
+        layer = self.layer
         y = functional.conv2d(
-            x[0],
-            weight.view(self.weight.shape),
-            None if bias is None else bias.view(-1),
-            layer.stride,
-            layer.padding,
-            layer.dilation,
-            layer.groups,
+            x, *weights, layer.stride, layer.padding, layer.dilation, layer.groups
         )
-        return self.finished(y[None])
+        return self.finished(y)
 
     def finished(self, y: Tensor) -> Tensor:
-        """What the functions that follow make of (1, n, C', H', W')."""
+        """What the functions that follow make of (n, C', H', W')."""
         for function in self.after:
             y = function(y)
         return y
@@ -165,9 +165,12 @@ class Patches(Convolution):
         )
         return columns.transpose(1, 2).flatten(0, 1)
 
+    def weights(self, points: Tensor) -> Weights:
+        """Weight (out, in) and bias in use at the one point of points (1, P)."""
+        weight, bias = super().weights(points)
+        return weight.flatten(1), bias
+
     def images(self, weights: Weights, x: Tensor) -> Tensor:
-        """The output, (1, n, C', H', W'), channels last, at one point."""
-        weight, bias = weights
-        y = functional.linear(x, weight[0], None if bias is None else bias.view(-1))
-        y = y.view(1, -1, *self.grid, weight.shape[1])
-        return self.finished(y.permute(0, 1, 4, 2, 3))
+        """The output, (n, C', H', W'), channels last, at one point."""
+        y = functional.linear(x, *weights)
+        return self.finished(y.view(-1, *self.grid, y.shape[1]).permute(0, 3, 1, 2))

@@ -65,8 +65,11 @@ def read_stages(
             if layer(one).shape != (1, one.numel()):
                 raise RefusedError("a Flatten keeps more than one dimension")
         elif (function := _function(layer)) is not None:
+            if hasattr(layer, "stacked_output") and function not in MONOTONE:
+                made[-1].whole = True
+                if isinstance(made[-1], Convolution):
+                    function = _on_images(function)
             _append(made[-1].after, function, pool=type(layer) is nn.MaxPool2d)
-            made[-1].whole |= hasattr(layer, "stacked_output") and function not in MONOTONE
         one = layer(one)
         made[-1].width = max(made[-1].width, one.numel())
     if not made or not isinstance(made[-1], Dense):
@@ -129,20 +132,25 @@ def _append(after: list[Function], function: Function, *, pool: bool) -> None:
     after.insert(place, function)
 
 
+def _on_images(function: Function) -> Function:
+    """A function of a stack, for images (n, C, H, W) at one point."""
+    return lambda x: function(x[None])[0]
+
+
 def _pool(layer: nn.MaxPool2d) -> Function:
-    """A pool of (1, n, C, H, W), as the maximum of strided views where its windows are tiles."""
+    """A pool of (n, C, H, W), as the maximum of strided views where its windows are tiles."""
     size, step, padding, dilation = (
         (value, value) if isinstance(value, int) else tuple(value)
         for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
     )
     if size == step and padding == (0, 0) and dilation == (1, 1) and not layer.ceil_mode:
-        return lambda x: _maximum(_maximum(x, size[0], -2), size[1], -1)
-    return lambda x: layer(x[0])[None]
+        return lambda x: _maximum(_maximum(x, size[0], 2), size[1], 3)
+    return layer
 
 
 def _maximum(x: Tensor, size: int, dim: int) -> Tensor:
-    tiled = x.narrow(dim, 0, x.shape[dim] // size * size).unflatten(dim, (-1, size))
-    largest, *others = tiled.unbind(dim)
+    before, stop = (slice(None),) * dim, x.shape[dim] // size * size
+    largest, *others = (x[(*before, slice(i, stop, size))] for i in range(size))
     for view in others:
         largest = torch.maximum(largest, view)
     return largest

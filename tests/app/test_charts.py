@@ -13,10 +13,12 @@ import torch
 
 from app.charts.board import line_parts, slow_parts
 from app.experiment import STRIPS, TABLES, Experiment
+from app.grid.delta import Delta
 from app.live.ahead import compute_ahead
 from app.live.maps import compute_maps
 from app.live.run import Run
 from app.live.view import View
+from probes.oscillation import spectrogram
 
 
 def decoded(spec: dict[str, str]) -> np.ndarray:
@@ -166,6 +168,98 @@ def test_each_series_of_the_spectrum_is_named_and_differs(view: View) -> None:
         ).tobytes()
     assert set(drawn) == {"gradient", "update, a divided out", "update as applied"}
     assert len(set(drawn.values())) == 3
+
+
+def of_time(view: View) -> dict:
+    return line_parts(replace(view, experiment=view.experiment.change(series="spectrogram")))[
+        "spectrum"
+    ]
+
+
+def test_the_spectrogram_is_that_of_each_lanes_gradient_in_decibels(view: View) -> None:
+    chart = of_time(view)
+    assert chart["title"] == "Gradient spectrogram"
+    assert "windows of 64 steps" in chart["note"]
+    assert list(chart["traces"]) == list(view.experiment.lanes)
+    for lane, key in enumerate(view.experiment.lanes):
+        trace = chart["traces"][key]
+        # 81 steps: windows of 64 that end at steps 64, 72 and 80.
+        np.testing.assert_allclose(decoded(trace["x"]), [32.5, 40.5, 48.5])
+        np.testing.assert_allclose(decoded(trace["y"]), np.arange(33) / 64)
+        windows = spectrogram(view.shown("gradient_projection")[:, lane], hop=8)
+        assert windows is not None
+        decibels = 10 * np.log10(windows.density.T)
+        np.testing.assert_allclose(decoded(trace["z"]), decibels, atol=0.5)
+        assert trace["coloraxis"] == "coloraxis", "one colour scale for all"
+    json.dumps(chart, allow_nan=False)
+
+
+def with_tones(view: View, steps: int, *, first: int = 0) -> View:
+    """The same run, as if its gradient had swung at 1/8, then at 3/8 a step, one in the last."""
+    at = np.arange(first, first + steps)
+    tones = np.where(at < first + steps // 2, np.cos(np.pi * at / 4), np.cos(3 * np.pi * at / 4))
+    projections = np.repeat(tones[:, None, None], 2, axis=2).repeat(len(view.diverged_at), axis=1)
+    rows = np.arange(steps) % len(view.steps)
+    columns = {name: column[rows] for name, column in view.columns.items()}
+    columns["gradient_projection"] = projections.astype(np.float32)
+    last = first + steps - 1
+    return replace(view, columns=columns, steps=at, step=last, last=last)
+
+
+def test_a_tone_that_changes_is_seen_when_it_changes(view: View) -> None:
+    chart = of_time(with_tones(view, 1000))
+    trace = chart["traces"]["adamw"]
+    x, y, z = (decoded(trace[axis]) for axis in "xyz")
+    peaks = y[z.argmax(axis=0)]
+    assert set(peaks[x + 32 < 500]) == {0.125}
+    assert set(peaks[x - 32 >= 500]) == {0.375}
+    assert 28 < len(x) <= 32
+    assert np.diff(x).max() <= 64, "no step lies between two windows"
+    scale = chart["layout"]["coloraxis"]
+    assert scale["cmin"] < scale["cmax"]
+    assert scale["cmax"] >= z.max()
+
+
+def test_the_newest_steps_are_shown_and_no_thinned_ones(view: View) -> None:
+    # Steps 0, 4, 8... were kept of the older half, every one of the newer.
+    whole = with_tones(view, 3000)
+    kept = np.concatenate([np.arange(0, 2700, 4), np.arange(2700, 3000)])
+    columns = {name: column[kept] for name, column in whole.columns.items()}
+    thinned = replace(whole, steps=whole.steps[kept], columns=columns)
+    x = decoded(of_time(thinned)["traces"]["adamw"]["x"])
+    assert x[0] >= 2700 + 31
+    assert x[-1] == 2999 - 31.5
+    assert decoded(of_time(whole)["traces"]["adamw"]["x"])[0] == pytest.approx(2999 - 2048, abs=90)
+    # Neither does a spectrum mix them: 0.125 a step would be 0.5 a kept row.
+    back = line_parts(thinned.at(1200))["spectrum"]
+    assert back["traces"] == {}
+    assert back["note"].endswith("Needs 16 steps.")
+
+
+def test_a_short_spectrogram_says_what_it_needs(view: View) -> None:
+    early = of_time(view.at(14))
+    assert early["traces"] == {}
+    assert early["note"].endswith("Needs 16 steps.")
+    texts = [a["text"] for a in early["layout"]["annotations"]]
+    assert texts[0] == "<b>AdamW: needs 16 steps</b>"
+    assert len(of_time(view.at(15))["traces"]) == len(view.experiment.lanes)
+    diverged = view.diverged_at.copy()
+    diverged[1] = 9
+    one_gone = of_time(replace(view, diverged_at=diverged))
+    assert set(one_gone["traces"]) == {"adamw", "smaller"}
+    assert one_gone["layout"]["annotations"][1]["text"] == "<b>S-Adam: needs 16 steps</b>"
+
+
+def test_a_refresh_with_the_spectrogram_is_small(view: View) -> None:
+    def sent(steps: int) -> dict:
+        long = with_tones(view, steps)
+        return line_parts(replace(long, experiment=long.experiment.change(series="spectrogram")))
+
+    delta = Delta()
+    delta.message(sent(900))
+    message = delta.message(sent(910))
+    assert len(json.dumps(message)) < 25_000
+    assert 3_000 < len(json.dumps(message["parts"]["spectrum"])) < 6_000
 
 
 def test_without_maps_the_plane_says_when_they_come(view: View) -> None:

@@ -16,6 +16,7 @@ from app.experiment import (
     SCALES,
     SERIES,
     SLICE_POINTS,
+    STARTS,
     STRIPS,
     SURFACES,
     TABLES,
@@ -23,6 +24,7 @@ from app.experiment import (
     Experiment,
     ExperimentError,
 )
+from demo_models.functions import FUNCTIONS
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
 
@@ -97,6 +99,14 @@ def test_a_fraction_is_no_whole_number() -> None:
         Experiment(k=2.5)  # type: ignore[arg-type]
 
 
+def test_a_function_starts_where_its_own_page_says() -> None:
+    own = {key: FUNCTIONS[s.function].start_point for key, s in SCENARIOS.items() if s.function}
+    assert own == STARTS
+    changed = Experiment().change(scenario="rosenbrock")
+    assert (changed.x0, changed.y0) == STARTS["rosenbrock"]
+    assert Experiment(x0=1.0).change(scenario="moons").x0 == 0
+
+
 def test_an_unknown_choice_names_the_choices() -> None:
     with pytest.raises(ExperimentError, match=r"Plane \(plane\) is 'flat'; expected one of pca, "):
         Experiment(plane="flat")
@@ -167,6 +177,6 @@ def test_what_restarts_a_run() -> None:
     for name in {f.name for f in fields(Experiment)} - LIVE - VIEW:
         other = {
             "scenario": "digits-32bit", "bits": 4, "lanes": ("adamw",), "k": 3, "sigma": 0.02,
-            "batch": 8, "seed": 1, "seeds": 2,
+            "batch": 8, "seed": 1, "seeds": 2, "beta1": 0.5, "x0": 1.0, "y0": 1.0,
         }[name]  # fmt: skip
         assert base.change(**{name: other}).needs_restart(base), name

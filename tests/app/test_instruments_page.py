@@ -127,7 +127,7 @@ def test_a_damaged_link_says_what_is_wrong_and_shows_the_default() -> None:
     page = opened(sigma="wide")
     assert page.text[0].value == (
         "Radius σ (sigma) is 'wide'; expected a number from 1e-06 to 10. "
-        "The default function is shown instead."
+        "The rest of the link is taken, the defaults elsewhere."
     )
     assert bench(page).setup == Setup()
 

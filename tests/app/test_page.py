@@ -133,13 +133,13 @@ def test_a_link_restores_the_experiment() -> None:
     assert page.number_input("field-lr").value == 0.125
 
 
-def test_a_damaged_link_says_what_is_wrong_and_shows_the_default() -> None:
+def test_a_damaged_link_says_what_is_wrong_and_takes_the_rest() -> None:
     page = AppTest.from_file(str(SCRIPT), default_timeout=60)
     page.query_params["lr"] = "fast"
     page.run()
     assert not page.exception
     assert page.text[0].value == (
         "Learning rate (lr) is 'fast'; expected a number from 1e-06 to 10. "
-        "The default experiment is shown instead."
+        "The rest of the link is taken, the defaults elsewhere."
     )
     assert lab(page).experiment.lr == 0.01

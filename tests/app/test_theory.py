@@ -422,5 +422,5 @@ def test_a_damaged_link_says_what_is_wrong() -> None:
     page.run()
     assert page.text[0].value == (
         "Radius δ (delta) is 'wide'; expected a number from 1e-06 to 10. "
-        "The default study is shown instead."
+        "The rest of the link is taken, the defaults elsewhere."
     )

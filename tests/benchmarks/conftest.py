@@ -1,53 +1,83 @@
-"""The table at the end of a run of the benchmarks, and their number of threads."""
+"""The table at the end of a run of the benchmarks, and their clock and number of threads."""
 
 import os
 
 import pytest
 import torch
 
-from .harness import Figure, ratio
+from .harness import CLOCK, THREADS, Figure, note, ratio
 
 FIGURES = pytest.StashKey[list[Figure]]()
+LOAD = pytest.StashKey[float]()
 
 
 def pytest_configure(config):
     config.stash[FIGURES] = []
+    config.stash[LOAD] = os.getloadavg()[0]
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.benchmark(timer=CLOCK))
 
 
 @pytest.fixture(autouse=True)
 def _threads():
     """As many threads as THREADS says, 2 where it says nothing: what the bounds are for."""
     before = torch.get_num_threads()
-    torch.set_num_threads(int(os.environ.get("THREADS", "2")))
+    torch.set_num_threads(THREADS)
     yield
     torch.set_num_threads(before)
 
 
 @pytest.fixture
-def figure(benchmark, request):
+def figures(request):
+    """The list of all figures, which becomes the table."""
+    return request.config.stash[FIGURES]
+
+
+@pytest.fixture
+def figure(benchmark, figures):
     """`harness.ratio` for this test, whose answer goes into the table."""
 
     def measured(name, variants, **options):
-        made = ratio(benchmark, name, variants, **options)
-        request.config.stash[FIGURES].append(made)
-        return made
+        figures.append(ratio(benchmark, name, variants, **options))
 
     return measured
+
+
+@pytest.fixture
+def told(benchmark, figures):
+    """Puts a figure that a test has made by itself into the table and the JSON."""
+
+    def tell(made, **more):
+        note(benchmark, made, **more)
+        figures.append(made)
+
+    return tell
 
 
 def pytest_terminal_summary(terminalreporter, config):
     figures = config.stash[FIGURES]
     if not figures:
         return
-    threads = os.environ.get("THREADS", "2")
-    load = os.getloadavg()[0]
-    terminalreporter.section(f"figures, {threads} threads, load {load:.1f} at the end")
-    line = "{:<52} {:>7} {:>8} {:>7} {:>8} {:>7}"
-    titles = ("figure", "ratio", "bound", "x GEMM", "GFLOP/s", "rounds")
-    terminalreporter.write_line(line.format(*titles))
+    clock = "CPU time" if THREADS == 1 else "wall time"
+    loads = f"load {config.stash[LOAD]:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
+    machine = f"{os.cpu_count()} cores, {THREADS} threads, {clock}, torch {torch.__version__}"
+    terminalreporter.section(f"{machine}, {loads}")
+    line = "{:<54} {:>9} {:>8} {:>7} {:>7} {:>8} {:>7}  {}"
+    titles = ("figure", "value", "bound", "x GEMM", "bound", "GFLOP/s", "rounds", "")
+    terminalreporter.write_line(line.format(*titles).rstrip())
     for made in figures:
-        bound = f"{'>=' if made.at_least else '<='} {made.bound:g}"
-        limit = "" if made.limit is None else f"{made.limit:.2f}"
-        row = (made.name, f"{made.ratio:.3g}", bound, limit, f"{made.peak:.0f}", made.rounds)
-        missed = "" if made.reached else "  missed"
-        terminalreporter.write_line(line.format(*row) + missed)
+        sign = ">=" if made.at_least else "<="
+        row = (
+            made.name,
+            "" if made.value is None else f"{made.value:.3g} {made.unit}".strip(),
+            "" if made.bound is None else f"{sign} {made.bound:g}",
+            "" if made.limit is None else f"{made.limit:.2f}",
+            "" if made.limit_bound is None else f"<= {made.limit_bound:g}",
+            "" if made.peak is None else f"{made.peak:.0f}",
+            made.rounds or "",
+            ", ".join([f"{what} missed" for what in made.missed] + [made.note] * bool(made.note)),
+        )
+        terminalreporter.write_line(line.format(*row).rstrip())

@@ -3,6 +3,8 @@
 float64, and radii 0.01, 0.02, 0.04 unless said otherwise; P and k are in each test.
 """
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -197,6 +199,35 @@ def test_a_small_memory_budget_changes_nothing(module, batch, request):
     assert b.holder == pytest.approx(a.holder, rel=1e-9)
     assert b.ratio == pytest.approx(a.ratio, rel=1e-8)
     assert np.isfinite(a.ratio).all()
+
+
+def test_on_every_device_there_is_it_agrees_with_the_net_written_out_on_the_cpu(mlp, batch):
+    """P = 75, k = 6; float64, but float32 where a device has no other, at radii that resolve."""
+    first, second = mlp[0], mlp[2]
+    sizes = [p.numel() for p in mlp.parameters()]
+
+    def written_out(points):
+        w0, b0, w1, b1 = points.split(sizes, dim=1)
+        hidden = batch[0] @ w0.unflatten(1, first.weight.shape).mT + b0[:, None]
+        output = nn.functional.gelu(hidden) @ w1.unflatten(1, second.weight.shape).mT + b1[:, None]
+        logs = output.log_softmax(dim=2)
+        return -logs[:, torch.arange(len(batch[1])), batch[1]].mean(dim=1)
+
+    theta = nn.utils.parameters_to_vector(mlp.parameters()).detach()
+    plain = Objective.from_function(written_out, theta)
+    settings = {"radii": (0.3, 0.6, 1.2), "k": 6, "sphere": "global", "seed": 3}
+    expected = roughness_curves(plain, theta[None], **settings)
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    for device in [torch.device("cpu"), *([accelerator] if accelerator else [])]:
+        single = device.type == "mps"
+        net = copy.deepcopy(mlp).to(torch.float32 if single else torch.float64).to(device)
+        objective = Objective.from_module(net, LOSS, batch)
+        assert objective.theta.device.type == device.type
+        curves = roughness_curves(objective, objective.theta[None], **settings)
+        tolerance = 0.02 if single else 1e-9
+        assert np.isfinite(expected.ratio).all()
+        assert curves.ratio == pytest.approx(expected.ratio, rel=tolerance)
+        assert curves.holder == pytest.approx(expected.holder, rel=tolerance)
 
 
 def test_nets_stand_in_order_of_their_roughness_p_8970_k_8():

@@ -1,0 +1,1 @@
+"""Lessons for a classroom: Markdown pages, and what reads them."""
