@@ -33,7 +33,7 @@ def sound_rows(view: View, column: str, lane: int, most: int) -> np.ndarray:
     """
     steps = view.steps[-most:]
     gaps = np.flatnonzero(np.diff(steps) != 1)
-    first = len(view.steps) - len(steps) + (int(gaps[-1]) + 1 if False else 0)
+    first = len(view.steps) - len(steps) + (int(gaps[-1]) + 1 if gaps.size else 0)
     rows = np.arange(first, len(view.steps))
     sound = np.isfinite(view.shown(column)[rows, lane]).all(axis=1) & view.trained(lane)[rows]
     return rows[sound]
