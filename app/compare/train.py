@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +13,7 @@ from app.compare.plan import PlanError
 from app.compare.samples import Split, test_split, tuning_split
 from app.experiment import Experiment
 from app.live.run import problem_of, settings_of
+from app.threads import one_thread
 from demo_models.data import Samples
 from demo_models.problem import Problem
 from probes import Objective
@@ -91,7 +91,7 @@ def train(unit: Unit, tick: Callable[[float], None] | None = None) -> Outcome:
         PlanError: the network can't be trained as a stack of runs.
         DataError: its data are absent or damaged.
     """
-    with _one_thread():
+    with one_thread():
         problem = problem_of(unit.experiment)
         split = None
         if problem.function is None:
@@ -245,14 +245,3 @@ def _at(objective: Objective | None, theta: Tensor) -> np.ndarray:
 
 def _on(samples: Samples, device: str) -> Samples:
     return samples[0].to(device), samples[1].to(device)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order wherever this runs, so that numbers repeat to the bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -6,8 +6,6 @@ import logging
 import platform
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 from app.score.kept import Auc, Kept, Row, version
 from app.score.protocol import PAIRS, PROTOCOL, SCORES, Protocol, Score
 from app.score.sources import digest
+from app.threads import one_thread
 from demo_models import score_functions as drawn
 from demo_models.score_functions import KINDS, ScoreFunction, score_functions
 from probes.instability import instabilities
@@ -66,7 +65,7 @@ def setting_rows(
     """
     values: dict[tuple[str, str], list[float]] = defaultdict(list)
     seconds: dict[str, list[float]] = defaultdict(list)
-    with _one_thread():
+    with one_thread():
         for function in score_functions(
             protocol.functions, size=size, distance=distance, seed=seed
         ):
@@ -139,17 +138,6 @@ def _auc(rough: np.ndarray, calm: np.ndarray, protocol: Protocol, seed: int) -> 
         rough, calm, paired=True, level=protocol.level, resamples=protocol.resamples, seed=seed
     )
     return Auc(found.value, found.low, found.high)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, so that results repeat, and times that do not depend on the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _named(distance: float | None) -> str:

@@ -64,7 +64,7 @@ def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
         if "scenario" not in lab.hide:
-            controls.choose("scenario", _names(lab), label_visibility="collapsed", width=290)
+            controls.choose("scenario", _names(lab), label_visibility="collapsed", width=200)
         if "buttons" not in lab.hide:
             _buttons(lab, running=running)
         if lab.experiment.problem.network is not None and "bits" not in lab.hide:

@@ -266,3 +266,10 @@ def test_without_maps_the_plane_says_when_they_come(view: View) -> None:
     chart = board(replace(view, maps=None))["slice"]
     assert chart["traces"] == {}
     assert chart["note"].startswith("Computed at step 100, 200, 400")
+
+
+def test_a_gradient_that_never_changes_has_a_spectrum_without_power(view: View) -> None:
+    still = np.zeros_like(view.columns["gradient_projection"])
+    columns = view.columns | {"gradient_projection": still}
+    chart = line_parts(replace(view, columns=columns))["spectrum"]
+    assert chart["layout"]["yaxis"]["ticktext"], "the axis has its ticks all the same"

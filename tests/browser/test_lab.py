@@ -52,6 +52,19 @@ PRESENT_PLACES_ARE_SHOWN = """
 }
 """
 
+#: Where the bar's buttons end and stand, and where the figures beside them begin.
+BAR = """
+() => {
+  const boxes = [...document.querySelectorAll(".st-key-bar button")]
+    .map((button) => button.getBoundingClientRect()).filter((box) => box.height > 0);
+  return {
+    right: Math.max(...boxes.map((box) => box.right)),
+    middles: boxes.map((box) => box.top + box.height / 2),
+    status: document.querySelector(".cs-status").getBoundingClientRect().left,
+  };
+}
+"""
+
 #: Counts frames on which some chart had no drawing, until the charts were refreshed `n` times.
 BLANK_FRAMES = """
 (n) => new Promise((resolve) => {
@@ -275,6 +288,10 @@ def test_both_sizes_and_themes_fit(open_page: OpenPage, size: tuple[int, int], s
     wait_for_maps(page)
     wide = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     assert wide <= 0, "no horizontal scroll bar"
+    bar = page.evaluate(BAR)
+    assert max(bar["middles"]) - min(bar["middles"]) < 10, "all buttons stand in one line"
+    if size == (1440, 900):
+        assert bar["status"] > bar["right"], "the figures stand beside the buttons"
     for panel in ("ahead", "strips", "edge", "slice", "map", "damping", "spectrum"):
         box = page.locator(f'[data-panel="{panel}"] .main-svg').first.bounding_box()
         assert box is not None
