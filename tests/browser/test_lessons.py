@@ -53,7 +53,7 @@ def controls(page: Page) -> dict[str, str]:
 
 
 def test_a_copied_link_opens_the_same_controls_at_the_same_step(open_page: OpenPage) -> None:
-    page = open_page("?scenario=quadratic&lanes=adamw,sadam&steps=400&seeds=2&measure=variance")
+    page = open_page("?scenario=quadratic&lanes=adamw,sadam&steps=100000&seeds=2&measure=variance")
     fill(page, "Start y", "0.5")
     page.wait_for_function("location.search.includes('y0=0.5')")
     fill(page, "Momentum β1", "0.5")
@@ -69,7 +69,7 @@ def test_a_copied_link_opens_the_same_controls_at_the_same_step(open_page: OpenP
     assert read_link(query_of(link)) == Link(
         Experiment()
         .change(scenario="quadratic")
-        .change(lanes=("adamw", "sadam"), steps=400, seeds=2, measure="variance")
+        .change(lanes=("adamw", "sadam"), steps=100_000, seeds=2, measure="variance")
         .change(y0=0.5, beta1=0.5, table="cost"),
         at,
     )
