@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from app.experiment import Experiment
 from app.lessons.lesson import lessons
 from app.link import Link, read_link
+from tests.browser.conftest import wait_until
 from tests.browser.lab import fill, pause, press, step, table, traces, wait_for_maps, wait_for_step
 
 pytestmark = pytest.mark.browser
@@ -73,6 +74,7 @@ def test_a_copied_link_opens_the_same_controls_at_the_same_step(open_page: OpenP
         .change(y0=0.5, beta1=0.5, table="cost"),
         at,
     )
+    expect(page.get_by_label("Spectrum of", exact=True)).to_be_visible()  # the last chart's menu
     before, figures = controls(page), table(page)
     assert before["Momentum β1"] == "0.5"
     other = open_page("?" + link.partition("?")[2])
@@ -80,8 +82,8 @@ def test_a_copied_link_opens_the_same_controls_at_the_same_step(open_page: OpenP
     expect(other.locator(".cs-rate")).to_have_text("paused")
     expect(other.get_by_role("button", name="Run", exact=True)).to_be_visible()
     assert step(other) == at
-    assert controls(other) == before
-    assert table(other) == figures
+    wait_until(lambda: controls(other) == before, 60, "the same controls")
+    wait_until(lambda: table(other) == figures, 60, "the same figures")
     # Its own address goes on naming the step, until a person trains on.
     assert query_of(other.url)["step"] == str(at)
     press(other, "Step")
