@@ -3,6 +3,7 @@
 # make test   set up and run every test
 # make lint   ruff and pyright alone
 # make bench  measure speed: a table, and .benchmarks/bench.json (THREADS=1, FULL=1, PEERS=1)
+# make load   a class on one server: refreshes, Pause, fairness, memory, first start, as a table
 # make score  compute the page Score's table anew, into app/score/result.json: some minutes
 # make screenshot  remake the README's picture
 # make clean  remove the virtual environment and every cache
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: app test lint bench score screenshot clean
+.PHONY: app test lint bench load score screenshot clean
 
 app: .venv/app.stamp
 	$(BIN)/python -m app serve $(if $(MODEL),--model $(MODEL))
@@ -34,6 +35,10 @@ bench: .venv/test.stamp
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m pytest tests/benchmarks/bench_*.py $(if $(PEERS),tests/benchmarks/peers.py) -q \
 		--benchmark-quiet --benchmark-json=.benchmarks/bench.json
+
+load: .venv/test.stamp
+	$(BIN)/python tests/browser/chromium.py
+	$(BIN)/python -m tests.load
 
 score: .venv/app.stamp
 	$(BIN)/python -m app score

@@ -1,0 +1,217 @@
+"""A page of the lab without a browser: Streamlit's protocol over a websocket.
+
+The page keeps the timers: the server says how often a fragment wants to be run (AutoRerun), and the
+page asks for each run. A press of a button is one more such request, with the button's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.proto.WidgetStates_pb2 import WidgetState
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+#: Where the token of a signed-in visitor would stand; this server has no accounts.
+NO_TOKEN = "PLACEHOLDER_AUTH_TOKEN"  # noqa: S105
+GRID = "chatterscope.grid"
+#: Widgets whose state a press or a change sends, and the name of their label.
+LABELLED = ("button", "download_button", "number_input", "selectbox", "file_uploader")
+
+
+class Visitor:
+    """One open page: what it was sent, and requests to run it again.
+
+    Attributes:
+        parts: the grid, as a browser would hold it after all messages.
+        refreshed: `time.perf_counter` of every message to the grid that brought something new.
+        resends: messages that the browser would have missed.
+        bytes: received since the page was opened.
+        session_id: names the session to a server that is connected to again.
+    """
+
+    def __init__(self, url: str, query: str = "") -> None:
+        self._url = url.replace("http", "ws", 1) + "/_stcore/stream"
+        self._query = query
+        self._socket: ClientConnection | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._page = ""
+        self._changed = asyncio.Event()
+        self._grid_id = ""
+        self._grid_fragment = ""
+        self._seq = 0
+        #: Label -> (id, fragment) of a widget, as last sent.
+        self._widgets: dict[str, tuple[str, str]] = {}
+        self.session_id = ""
+        self.parts: dict[str, Any] = {}
+        self.texts: dict[str, str] = {}
+        self.refreshed: list[float] = []
+        self.resends = 0
+        self.bytes = 0
+
+    async def open(self) -> None:
+        """Connect, or connect again to the same session, and ask for the page."""
+        known = ["streamlit", NO_TOKEN, *filter(None, [self.session_id])]
+        self._socket = await connect(self._url, subprotocols=known, max_size=None)  # type: ignore[arg-type]
+        self._reader = asyncio.create_task(self._read(self._socket))
+        await self.rerun()
+
+    async def close(self) -> None:
+        """Close the tab, or lose the connection: the server sees no difference."""
+        self._stop_timers()
+        if self._socket is not None:
+            await self._socket.close()
+        if self._reader is not None:
+            await self._reader
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """What the bar shows: state and step; {} before the first message."""
+        return self.parts.get("status", {})
+
+    @property
+    def step(self) -> int:
+        """The last step that the page has heard of."""
+        return self.status.get("step", 0)
+
+    async def until(self, condition: Callable[[Visitor], object], seconds: float) -> float:
+        """Wait for a message that makes a condition true; the moment it came.
+
+        Raises:
+            TimeoutError: it did not become true in time.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition(self):
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"not within {seconds:g} s; the page says {self.status}") from None
+        return time.perf_counter()
+
+    def offers(self, label: str) -> bool:
+        """Whether the page has a widget of this label."""
+        return label in self._widgets
+
+    async def press(self, label: str) -> float:
+        """Press a button; the moment it was pressed."""
+        widget, fragment = self._widgets[label]
+        begun = time.perf_counter()
+        await self.rerun(fragment, [WidgetState(id=widget, trigger_value=True)])
+        return begun
+
+    async def fill(self, label: str, value: float) -> None:
+        """Set a number field."""
+        widget, fragment = self._widgets[label]
+        await self.rerun(fragment, [WidgetState(id=widget, double_value=value)])
+
+    async def act(self, event: str, value: Any) -> None:
+        """What the grid's own code asks for: an action of a person, or everything again."""
+        payload = json.dumps([{"event": event, "value": value}])
+        # How Streamlit names the one widget that takes all events of a component.
+        widget = f"$$STREAMLIT_INTERNAL_KEY_{self._grid_id}__events"
+        state = WidgetState(id=widget, json_trigger_value=payload)
+        await self.rerun(self._grid_fragment, [state])
+
+    async def rerun(
+        self, fragment: str = "", states: list[WidgetState] | None = None, *, auto: bool = False
+    ) -> None:
+        """Ask for a run of the page, or of one fragment of it."""
+        wanted = ClientState(
+            query_string=self._query,
+            page_script_hash=self._page,
+            fragment_id=fragment,
+            is_auto_rerun=auto,
+        )
+        wanted.widget_states.widgets.extend(states or [])
+        assert self._socket is not None
+        with contextlib.suppress(ConnectionClosed):
+            await self._socket.send(BackMsg(rerun_script=wanted).SerializeToString())
+
+    async def _read(self, socket: ClientConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            async for frame in socket:
+                assert isinstance(frame, bytes)
+                self.bytes += len(frame)
+                await self._receive(ForwardMsg.FromString(frame))
+                self._changed.set()
+
+    async def _receive(self, message: ForwardMsg) -> None:
+        match message.WhichOneof("type"):
+            case "new_session":
+                self.session_id = message.new_session.initialize.session_id
+                self._page = message.new_session.page_script_hash
+                if not message.metadata.run.fragment_ids:
+                    self._stop_timers()
+            case "auto_rerun":
+                self._start_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
+            case "stop_auto_rerun":
+                for fragment in message.stop_auto_rerun.fragment_ids:
+                    self._stop_timer(fragment)
+            case "delta" if message.delta.WhichOneof("type") == "new_element":
+                await self._draw(message.delta.new_element, message.delta.fragment_id)
+
+    async def _draw(self, element: Any, fragment: str) -> None:
+        kind = element.WhichOneof("type")
+        shown = getattr(element, kind)
+        if kind in LABELLED:
+            # One place, one widget: Pause stands where Run stood, and has its key.
+            self._widgets = {k: v for k, v in self._widgets.items() if v[0] != shown.id}
+            self._widgets[shown.label] = (shown.id, fragment)
+        elif kind == "exception":
+            raise AssertionError(f"the page shows an exception: {shown.message}")
+        elif kind == "text":
+            self.texts[fragment] = shown.body
+        elif kind == "bidi_component" and shown.component_name == GRID:
+            self._grid_id, self._grid_fragment = shown.id, fragment
+            await self._merge(json.loads(shown.json))
+
+    async def _merge(self, message: dict[str, Any]) -> None:
+        if message["seq"] == self._seq:
+            return
+        if message["base"] not in {0, self._seq}:
+            self.resends += 1
+            await self.act("resend", self._seq)
+            return
+        self._seq = message["seq"]
+        self.parts = merged({} if message["base"] == 0 else self.parts, message["parts"])
+        self.refreshed.append(time.perf_counter())
+
+    def _start_timer(self, fragment: str, interval: float) -> None:
+        if fragment in self._timers and self._timers[fragment][0] == interval:
+            return
+        self._stop_timer(fragment)
+
+        async def ask() -> None:
+            due = time.perf_counter()
+            while True:
+                due += interval
+                await asyncio.sleep(due - time.perf_counter())
+                await self.rerun(fragment, auto=True)
+
+        self._timers[fragment] = interval, asyncio.create_task(ask())
+
+    def _stop_timer(self, fragment: str) -> None:
+        if fragment in self._timers:
+            self._timers.pop(fragment)[1].cancel()
+
+    def _stop_timers(self) -> None:
+        for fragment in list(self._timers):
+            self._stop_timer(fragment)
+
+
+def merged(old: Any, changes: Any) -> Any:
+    """`old` with a message's changes, as grid.js merges them: None for a key that is gone."""
+    if not (isinstance(old, dict) and isinstance(changes, dict)):
+        return changes
+    new = old | {key: merged(old.get(key), value) for key, value in changes.items()}
+    return {key: value for key, value in new.items() if changes.get(key, 0) is not None}
