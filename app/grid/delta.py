@@ -17,7 +17,7 @@ def changes(old: Any, new: Any) -> Any:
     changed = {
         key: changes(old.get(key), value)
         for key, value in new.items()
-        if key not in old or old[key] != value
+        if key not in old or (old[key] is not value and old[key] != value)
     }
     return changed | {key: None for key in old if key not in new}
 
@@ -32,6 +32,11 @@ class Delta:
     def __init__(self) -> None:
         self._seq = 0
         self._last: dict[str, dict[str, Any]] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether the next message must carry everything."""
+        return not self._last
 
     def reset(self) -> None:
         """Let the next message carry everything."""

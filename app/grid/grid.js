@@ -333,8 +333,9 @@ let shown; // {page, path, grid, mount, leaving}
  * before the browser has its last message, Streamlit takes that element away and puts it back, and
  * the charts must not blink.
  */
-export default async function mount({ data, parentElement, setTriggerValue }) {
+export default async function mount({ data: bytes, parentElement, setTriggerValue }) {
   await loadStyle();
+  const data = JSON.parse(new TextDecoder().decode(bytes));
   const path = location.pathname;
   if (shown?.page !== data.page) {
     shown?.grid.close();

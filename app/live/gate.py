@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,10 +14,11 @@ TURN = 0.02
 
 
 class Gate:
-    """Lets at most `places` workers compute at a time, first come, first served.
+    """Lets at most `places` workers compute at a time: first come, first served, people before.
 
     Without it every worker thread fights for the interpreter lock, and the page's own thread
-    starves; a plain lock would let one worker take it again and again.
+    starves; a plain lock would let one worker take it again and again. Who has a person's command
+    to carry out goes to the front, once for each.
 
     Args:
         places: workers that compute at once, at least 1.
@@ -26,31 +27,44 @@ class Gate:
     def __init__(self, places: int) -> None:
         self._lock = threading.Lock()
         self._free = places
-        self._queue: deque[threading.Event] = deque()
+        self._queue: OrderedDict[object, threading.Event] = OrderedDict()
 
     @contextmanager
-    def turn(self, seconds: float = TURN) -> Iterator[float]:
+    def turn(self, who: object, seconds: float = TURN, *, urgent: bool = False) -> Iterator[float]:
         """Wait for a place and hold it; the value is the moment by which to leave, in
-        `time.perf_counter` seconds."""
-        self._enter()
+        `time.perf_counter` seconds.
+
+        Args:
+            who: waits; in one turn at a time.
+            seconds: that the turn lasts.
+            urgent: to the front of the queue.
+        """
+        self._enter(who, urgent=urgent)
         try:
             yield time.perf_counter() + seconds
         finally:
             self._leave()
 
-    def _enter(self) -> None:
+    def hurry(self, who: object) -> None:
+        """Put `who` to the front of the queue, if it waits there."""
+        with self._lock:
+            if who in self._queue:
+                self._queue.move_to_end(who, last=False)
+
+    def _enter(self, who: object, *, urgent: bool) -> None:
         with self._lock:
             if self._free and not self._queue:
                 self._free -= 1
                 return
-            ticket = threading.Event()
-            self._queue.append(ticket)
+            ticket = self._queue[who] = threading.Event()
+            if urgent:
+                self._queue.move_to_end(who, last=False)
         ticket.wait()  # the place is handed over, never free for a late comer in between
 
     def _leave(self) -> None:
         with self._lock:
             if self._queue:
-                self._queue.popleft().set()
+                self._queue.popitem(last=False)[1].set()
             else:
                 self._free += 1
 

@@ -62,6 +62,7 @@ class Lab:
         self.at: int | None = None
         self._slow_shows: tuple[object, ...] = (None,) * 5
         self._slow_next = 0.0
+        self._shown: tuple[object, ...] = ()
         # The trainer's thread holds no reference to this object: it ends with the session.
         weakref.finalize(self, self.trainer.close)
 
@@ -107,15 +108,28 @@ class Lab:
         self.at = step if isinstance(step, int) and step >= 0 else None
         self.trainer.look(self.at)
 
+    def has_news(self, view: View) -> bool:
+        """Whether the grid shows anything else than the last view that was asked about."""
+        shown = (view.last, view.opening, view.message, len(view.sharpness), id(view.along))
+        before, self._shown = self._shown, shown
+        return self.delta.empty or shown != before or not self._slow_parts_are_known(view)
+
     def slow_parts_are_due(self, view: View) -> bool:
         """Whether the dear charts are sent now: on news, else seldom while training."""
         now = time.monotonic()
-        shows = (view.maps, view.ahead, self.at, view.experiment, view.state)
-        known = all(a is b or a == b for a, b in zip(shows, self._slow_shows, strict=True))
+        known = self._slow_parts_are_known(view)
         if known and view.state == "running" and now < self._slow_next:
             return False
-        self._slow_shows, self._slow_next = shows, now + SLOW_REFRESH
+        self._slow_shows, self._slow_next = self._slow_news(view), now + SLOW_REFRESH
         return True
+
+    def _slow_news(self, view: View) -> tuple[object, ...]:
+        """What makes the dear charts out of date at once."""
+        return view.maps, view.ahead, self.at, view.experiment, view.state
+
+    def _slow_parts_are_known(self, view: View) -> bool:
+        pairs = zip(self._slow_news(view), self._slow_shows, strict=True)
+        return all(a is b or a == b for a, b in pairs)
 
     def reset(self) -> None:
         """Back to the same initial weights."""

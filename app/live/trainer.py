@@ -82,6 +82,8 @@ class Trainer(Worker):
         """Stop after the step in progress."""
         self._running = False  # seen between two steps, before any queued command
         self._announce("running", "paused")
+        if not (self._at_work or self._commands):
+            self.settled.set()  # among many, the next turn may be far: no step is in progress
         self._command(self._pause_by_hand)
 
     def step(self) -> None:

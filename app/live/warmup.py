@@ -24,8 +24,8 @@ def warm_up() -> None:
 
     Only once a process. The first gradient of a process makes torch load a further 800 modules.
 
-    Streamlit collects garbage after every script run; with torch and plotly loaded that costs
-    a fifth of a second, and nothing once their objects are frozen.
+    A full collection costs a fifth of a second with torch and plotly loaded, and next to nothing
+    once their objects are frozen.
     """
     import torch
 

@@ -42,6 +42,8 @@ class Worker:
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._closed = False
+        #: Whether a turn is being taken; a worker that waits for one changes nothing.
+        self._at_work = False
         self._thread = threading.Thread(target=self._work, name=f"trainer {name}", daemon=True)
 
     def close(self) -> None:
@@ -66,18 +68,22 @@ class Worker:
                 self._commands.clear()
             self._commands.append(action)
             self._wake.notify()
+        self._gate.hurry(self)
 
     def _work(self) -> None:
         log.info("%s: trainer started", self.name)
         while self._wait():
             try:
-                with self._gate.turn() as until:
+                with self._gate.turn(self, urgent=bool(self._commands)) as until:
+                    self._at_work = True
                     while self._commands:
                         self._commands.popleft()()
                     self._take_turn(until)
             except Exception as error:
                 log.exception("%s: training stopped", self.name)
                 self._fail(error)
+            finally:
+                self._at_work = False
         log.info("%s: trainer closed", self.name)
 
     def _wait(self) -> bool:

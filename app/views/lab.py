@@ -10,8 +10,9 @@ import streamlit as st
 
 from app.charts.spec import STYLES
 from app.experiment import DRAWS, PLANES, ROUNDING
-from app.grid.component import grid
+from app.grid.component import grid, refresh_every
 from app.link import GROUPS
+from app.live.pace import PACE, REFRESH
 from app.live.session import Lab, current_lab
 from app.live.view import View
 from app.views.controls import Controls
@@ -20,8 +21,6 @@ from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
 
 STYLE = Path(__file__).with_name("lab.html")
-#: Seconds between two refreshes of the grid.
-REFRESH = 0.5
 #: What one press of an arrow key adds, for the fields that are not whole numbers.
 ARROW = {
     "lr": 0.001,
@@ -137,12 +136,12 @@ def _hidden(lab: Lab) -> str:
 
 @st.fragment(run_every=REFRESH)
 def _live(lab: Lab) -> None:
-    """Send the grid what is new; runs by itself, twice a second."""
+    """Send the grid what is new; runs by itself, about twice a second."""
     view = lab.trainer.view()
     if view.state != st.session_state.drawn_state:
         st.rerun()  # the bar's button is outside of this fragment
     parts = {"status": _status(view)}
-    if view.begun:
+    if view.begun and lab.has_news(view):
         # Imported here: it loads torch, and the first paint must not wait for that.
         from app.charts.board import line_parts, slow_parts
 
@@ -150,6 +149,7 @@ def _live(lab: Lab) -> None:
         parts |= line_parts(shown, lab.at)
         if lab.slow_parts_are_due(view):
             parts |= slow_parts(shown)
+    refresh_every(PACE.interval(lab.trainer.name, training=view.state == "running"))
     grid(
         lab.delta.message(parts),
         on_resend=lab.delta.reset,

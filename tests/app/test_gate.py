@@ -14,7 +14,7 @@ def test_no_more_than_its_places_compute_at_once() -> None:
     def work() -> None:
         nonlocal inside, most
         for _ in range(200):
-            with gate.turn(0):
+            with gate.turn(object(), 0):
                 with lock:
                     inside += 1
                     most = max(most, inside)
@@ -27,7 +27,7 @@ def test_no_more_than_its_places_compute_at_once() -> None:
     for thread in threads:
         thread.join(30)
     assert most <= 2
-    with gate.turn(0), gate.turn(0):
+    with gate.turn(object(), 0), gate.turn(object(), 0):
         pass  # both places came back
 
 
@@ -37,16 +37,16 @@ def test_a_worker_that_waits_goes_before_one_that_comes_again() -> None:
 
     def other() -> None:
         waiting.set()
-        with gate.turn(0):
+        with gate.turn(object(), 0):
             order.append("other")
 
     thread = threading.Thread(target=other)
-    with gate.turn(0):
+    with gate.turn(object(), 0):
         thread.start()
         waiting.wait(10)
         while not gate._queue:  # the other one has asked
             pass
-    with gate.turn(0):
+    with gate.turn(object(), 0):
         order.append("again")
     thread.join(10)
     assert order == ["other", "again"]
@@ -55,9 +55,32 @@ def test_a_worker_that_waits_goes_before_one_that_comes_again() -> None:
 def test_an_exception_gives_the_place_back() -> None:
     gate = Gate(1)
     try:
-        with gate.turn(0):
+        with gate.turn(object(), 0):
             raise ValueError
     except ValueError:
         pass
-    with gate.turn(0):
+    with gate.turn(object(), 0):
         pass
+
+
+def test_a_worker_with_a_command_goes_to_the_front() -> None:
+    gate, order = Gate(1), []
+    names = ("first", "second", "pressed", "late")
+
+    def other(name: str, *, urgent: bool) -> None:
+        with gate.turn(name, 0, urgent=urgent):
+            order.append(name)
+
+    threads = []
+    with gate.turn(object(), 0):
+        for name in names:
+            thread = threading.Thread(target=other, args=(name,), kwargs={"urgent": name == "late"})
+            thread.start()
+            threads.append(thread)
+            while name not in gate._queue:  # until it has asked
+                pass
+        gate.hurry("pressed")
+        gate.hurry("nobody")
+    for thread in threads:
+        thread.join(10)
+    assert order == ["pressed", "late", "first", "second"]

@@ -26,6 +26,9 @@ GRID = "chatterscope.grid"
 #: Widgets whose state a press or a change sends, and the name of their label.
 LABELLED = ("button", "download_button", "number_input", "selectbox", "file_uploader")
 
+#: Buttons that the grid draws, and what it then asks for.
+IN_GRID = {"Run": "run", "Pause": "pause", "Step": "step", "Reset": "reset", "New seed": "seed"}
+
 
 class Visitor:
     """One open page: what it was sent, and requests to run it again.
@@ -98,15 +101,14 @@ class Visitor:
             raise TimeoutError(f"not within {seconds:g} s; the page says {self.status}") from None
         return time.perf_counter()
 
-    def offers(self, label: str) -> bool:
-        """Whether the page has a widget of this label."""
-        return label in self._widgets
-
     async def press(self, label: str) -> float:
-        """Press a button; the moment it was pressed."""
-        widget, fragment = self._widgets[label]
+        """Press a button, of the page or of the grid; the moment it was pressed."""
         begun = time.perf_counter()
-        await self.rerun(fragment, [WidgetState(id=widget, trigger_value=True)])
+        if label in self._widgets:
+            widget, fragment = self._widgets[label]
+            await self.rerun(fragment, [WidgetState(id=widget, trigger_value=True)])
+        else:
+            await self.act("action", {"do": IN_GRID[label]})
         return begun
 
     async def fill(self, label: str, value: float) -> None:
@@ -173,7 +175,7 @@ class Visitor:
             self.texts[fragment] = shown.body
         elif kind == "bidi_component" and shown.component_name == GRID:
             self._grid_id, self._grid_fragment = shown.id, fragment
-            await self._merge(json.loads(shown.json))
+            await self._merge(json.loads(shown.bytes))
 
     async def _merge(self, message: dict[str, Any]) -> None:
         if message["seq"] == self._seq:
