@@ -17,6 +17,7 @@ from app.link import said
 from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
 from app.live.measuring import measurements, slices
+from app.live.pulse import Pulse, current_pulse
 from app.live.readings import Readings
 from app.live.subject import Subject, snapped
 from app.live.worker import Worker, log
@@ -41,10 +42,13 @@ class Meter(Worker):
         setup: what to measure first.
         gate: shared by all workers of the process.
         name: for the log.
+        pulse: of the session.
     """
 
-    def __init__(self, setup: Setup, gate: Gate = GATE, name: str = "bench") -> None:
-        super().__init__(gate, name)
+    def __init__(
+        self, setup: Setup, gate: Gate = GATE, name: str = "bench", pulse: Pulse | None = None
+    ) -> None:
+        super().__init__(gate, name, pulse)
         self._lock = threading.Lock()  # guards what readings() reads
         self._readings = Readings(setup)
         #: Setups that were asked for, and those that were begun.
@@ -135,6 +139,13 @@ class Meter(Worker):
                 self._readings, working="", message=f"This was not measured: {error}"
             )
 
+    def _drop(self) -> None:
+        self._jobs.clear()
+        self._subject = None
+        self.figures.set()
+        with self._lock:
+            self._readings = Readings(self._readings.setup)
+
     def _fail(self, error: Exception) -> None:
         self._jobs.clear()
         self._subject = None
@@ -151,12 +162,13 @@ class Bench:
     Args:
         setup: what is measured first.
         message: one sentence to show, e.g. what was wrong with the link.
+        pulse: of the session.
     """
 
-    def __init__(self, setup: Setup, message: str = "") -> None:
+    def __init__(self, setup: Setup, message: str = "", pulse: Pulse | None = None) -> None:
         self.setup = setup
         self.message = message
-        self.meter = Meter(setup, name=f"bench {next(_numbers)}")
+        self.meter = Meter(setup, name=f"bench {next(_numbers)}", pulse=pulse)
         self.delta = Delta()
         #: What controls showed until they changed by other means, and when that was.
         self._left: dict[str, tuple[Any, float]] = {}
@@ -212,10 +224,12 @@ class Bench:
 
 def current_bench() -> Bench:
     """This session's bench; the first call makes it from the page's address."""
-    if "bench" not in st.session_state:
+    pulse, before = current_pulse(), st.session_state.get("bench")
+    if before is None or before.meter.ended:
         refused: list[str] = []
         setup = Setup.from_query(st.query_params, refused)
-        st.session_state.bench = Bench(setup, said(refused))
+        message = said(refused) if before is None else pulse.ended
+        st.session_state.bench = Bench(setup, message, pulse)
     bench = st.session_state.bench
     if bench.meter.stopped:  # the connection had dropped
         bench.meter.measure(bench.setup)
@@ -228,7 +242,9 @@ def _nobody_watches(meter: Meter) -> None:
     meter.stop()
 
 
-@st.cache_resource(scope="session", on_release=_nobody_watches, show_spinner=False)
-def _stop_on_disconnect(_meter: Meter) -> Meter:
+@st.cache_resource(
+    scope="session", on_release=_nobody_watches, show_spinner=False, hash_funcs={Meter: id}
+)
+def _stop_on_disconnect(meter: Meter) -> Meter:
     """Released when the tab closes or its connection drops."""
-    return _meter
+    return meter

@@ -16,6 +16,7 @@ from app.checkpoints import Checkpoint, CheckpointError, read_checkpoint
 from app.grid.delta import Delta
 from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
+from app.live.pulse import Pulse, current_pulse
 from app.live.worker import Worker, log
 
 if TYPE_CHECKING:
@@ -103,10 +104,13 @@ class Inspector(Worker):
     Args:
         gate: shared by all workers of the process.
         name: for the log.
+        pulse: of the session.
     """
 
-    def __init__(self, gate: Gate = GATE, name: str = "inspector") -> None:
-        super().__init__(gate, name)
+    def __init__(
+        self, gate: Gate = GATE, name: str = "inspector", pulse: Pulse | None = None
+    ) -> None:
+        super().__init__(gate, name, pulse)
         self._lock = threading.Lock()  # guards what progress() reads, and the count
         self._progress = Progress()
         self._asked = 0
@@ -265,6 +269,14 @@ class Inspector(Worker):
     def _refuse(self, _job: str, error: Exception) -> None:
         self._end(self._asked, str(error))
 
+    def _drop(self) -> None:
+        self._jobs.clear()
+        with self._lock:
+            self._asked += 1  # a reader that is still at work has come too late
+            self._progress, self._file = Progress(), None
+        self._known.clear()
+        self.settled.set()
+
     def _fail(self, error: Exception) -> None:
         self._jobs.clear()
         self._end(self._asked, f"Measuring stopped: {error}")
@@ -273,8 +285,8 @@ class Inspector(Worker):
 class Desk:
     """A session's uploads, and the inspector that measures them."""
 
-    def __init__(self) -> None:
-        self.inspector = Inspector(name=f"inspector {next(_numbers)}")
+    def __init__(self, pulse: Pulse | None = None) -> None:
+        self.inspector = Inspector(name=f"inspector {next(_numbers)}", pulse=pulse)
         self.delta = Delta()
         self.request: Request | None = None
         self._shown: frozenset[str] = frozenset()
@@ -296,8 +308,9 @@ class Desk:
 
 def current_desk() -> Desk:
     """This session's desk."""
-    if "desk" not in st.session_state:
-        st.session_state.desk = Desk()
+    pulse = current_pulse()
+    if "desk" not in st.session_state or st.session_state.desk.inspector.ended:
+        st.session_state.desk = Desk(pulse)  # the files are on the page still, and read anew
     desk = st.session_state.desk
     _stop_on_disconnect(desk.inspector)
     return desk
@@ -308,7 +321,9 @@ def _nobody_watches(inspector: Inspector) -> None:
     inspector.cancel()
 
 
-@st.cache_resource(scope="session", on_release=_nobody_watches, show_spinner=False)
-def _stop_on_disconnect(_inspector: Inspector) -> Inspector:
+@st.cache_resource(
+    scope="session", on_release=_nobody_watches, show_spinner=False, hash_funcs={Inspector: id}
+)
+def _stop_on_disconnect(inspector: Inspector) -> Inspector:
     """Released when the tab closes or its connection drops."""
-    return _inspector
+    return inspector

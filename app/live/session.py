@@ -13,6 +13,7 @@ import streamlit as st
 from app.experiment import Experiment, ExperimentError
 from app.grid.delta import Delta
 from app.link import Link, read_link
+from app.live.pulse import Pulse, current_pulse
 from app.live.trainer import Trainer, log
 from app.live.view import View
 
@@ -36,6 +37,7 @@ class Lab:
         opening: show the first run of the default instead of an empty page.
         goal: the step to train to, then to pause at; 0 stays at the start.
         hide: names of fields and of `app.link.GROUPS` whose controls are not shown.
+        pulse: of the session.
     """
 
     def __init__(
@@ -46,13 +48,17 @@ class Lab:
         opening: bool = False,
         goal: int = 0,
         hide: tuple[str, ...] = (),
+        pulse: Pulse | None = None,
     ) -> None:
         self.experiment = experiment
         self.message = message
         self.hide = hide
         #: The step that the link names, until a person does something else with the run.
         self.goal = goal
-        self.trainer = Trainer(experiment, name=f"session {next(_numbers)}", opening=opening)
+        name = f"session {next(_numbers)}"
+        self.trainer = Trainer(experiment, name=name, pulse=pulse, opening=opening)
+        #: Whether training goes on once the page is connected again.
+        self._goes_on = False
         if goal:
             self.trainer.run_to(goal)
         self.delta = Delta()
@@ -102,6 +108,21 @@ class Lab:
         self.message, self.goal = "", 0
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
+
+    def leave(self) -> None:
+        """The connection is gone: stand still until somebody looks again."""
+        self._goes_on = self.trainer.state == "running"
+        log.info("%s: the page is closed", self.trainer.name)
+        self.trainer.pause()
+
+    def come_back(self) -> None:
+        """The page is connected again: go on where it was."""
+        if self._goes_on:
+            self._goes_on = False
+            if self.goal:
+                self.trainer.run_to(self.goal)
+            else:
+                self.trainer.run()
 
     def look(self, step: int | None) -> None:
         """Show the run as it was at a step; None follows the last one again."""
@@ -172,28 +193,25 @@ class Lab:
 
 
 def current_lab() -> Lab:
-    """This session's lab; the first call makes it from the page's address."""
-    if "lab" not in st.session_state:
+    """This session's lab; the first call makes it from the page's address, and so does the first
+    after it was idle."""
+    pulse, before = current_pulse(), st.session_state.get("lab")
+    if before is None or before.trainer.ended:
         # A bare address is a first visit; one that names anything shows just that.
         link = read_link(st.query_params)
         st.session_state.lab = Lab(
             link.experiment,
-            link.message,
+            link.message if before is None else pulse.ended,
             opening=not st.query_params,
             goal=link.step,
             hide=link.hide,
+            pulse=pulse,
         )
-    lab = st.session_state.lab
-    _pause_on_disconnect(lab.trainer)
+    return _watched(st.session_state.lab)
+
+
+@st.cache_resource(scope="session", on_release=Lab.leave, show_spinner=False, hash_funcs={Lab: id})
+def _watched(lab: Lab) -> Lab:
+    """Released when the tab closes or its connection drops; asked for anew once it is back."""
+    lab.come_back()
     return lab
-
-
-def _nobody_watches(trainer: Trainer) -> None:
-    log.info("%s: the page is closed", trainer.name)
-    trainer.pause()
-
-
-@st.cache_resource(scope="session", on_release=_nobody_watches, show_spinner=False)
-def _pause_on_disconnect(_trainer: Trainer) -> Trainer:
-    """Released when the tab closes or its connection drops."""
-    return _trainer

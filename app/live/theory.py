@@ -17,6 +17,7 @@ from app.link import said
 from app.live.gate import GATE, Gate
 from app.live.jobs import Jobs
 from app.live.observing import Findings, observe
+from app.live.pulse import Pulse, current_pulse
 from app.live.worker import Worker, log
 from app.theory import Study
 
@@ -44,10 +45,11 @@ class Observer(Worker):
     Args:
         gate: shared by all workers of the process.
         name: for the log.
+        pulse: of the session.
     """
 
-    def __init__(self, gate: Gate = GATE, name: str = "theory") -> None:
-        super().__init__(gate, name)
+    def __init__(self, gate: Gate = GATE, name: str = "theory", pulse: Pulse | None = None) -> None:
+        super().__init__(gate, name, pulse)
         self._lock = threading.Lock()  # guards what progress() reads
         self._progress = Progress()
         self._jobs = Jobs(self._publish, self._refuse)
@@ -106,6 +108,12 @@ class Observer(Worker):
     def _refuse(self, _job: str, error: Exception) -> None:
         self._settle("failed", f"This was not measured: {error}")
 
+    def _drop(self) -> None:
+        self._jobs.clear()
+        with self._lock:
+            self._progress = Progress()
+        self.settled.set()
+
     def _fail(self, error: Exception) -> None:
         self._jobs.clear()
         self._settle("failed", f"Measuring stopped: {error}")
@@ -117,12 +125,13 @@ class Theory:
     Args:
         study: what Run will observe.
         message: one sentence to show, e.g. what was wrong with the link.
+        pulse: of the session.
     """
 
-    def __init__(self, study: Study, message: str = "") -> None:
+    def __init__(self, study: Study, message: str = "", pulse: Pulse | None = None) -> None:
         self.study = study
         self.message = message
-        self.observer = Observer(name=f"theory {next(_numbers)}")
+        self.observer = Observer(name=f"theory {next(_numbers)}", pulse=pulse)
         self.delta = Delta()
         # The thread holds no reference to this object: it ends with the session.
         weakref.finalize(self, self.observer.close)
@@ -151,10 +160,12 @@ class Theory:
 
 def current_theory() -> Theory:
     """This session's theory panel; the first call makes it from the page's address."""
-    if "theory" not in st.session_state:
+    pulse, before = current_pulse(), st.session_state.get("theory")
+    if before is None or before.observer.ended:
         refused: list[str] = []
         study = Study.from_query(st.query_params, refused)
-        st.session_state.theory = Theory(study, said(refused))
+        message = said(refused) if before is None else pulse.ended
+        st.session_state.theory = Theory(study, message, pulse)
     theory = st.session_state.theory
     _stop_on_disconnect(theory.observer)
     return theory
@@ -165,7 +176,9 @@ def _nobody_watches(observer: Observer) -> None:
     observer.cancel()
 
 
-@st.cache_resource(scope="session", on_release=_nobody_watches, show_spinner=False)
-def _stop_on_disconnect(_observer: Observer) -> Observer:
+@st.cache_resource(
+    scope="session", on_release=_nobody_watches, show_spinner=False, hash_funcs={Observer: id}
+)
+def _stop_on_disconnect(observer: Observer) -> Observer:
     """Released when the tab closes or its connection drops."""
-    return _observer
+    return observer

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from app.experiment import Experiment
 from app.live.gate import GATE, Gate
+from app.live.pulse import Pulse
 from app.live.rate import Rate
 from app.live.view import State, View
 from app.live.worker import Worker, log
@@ -35,6 +36,7 @@ class Trainer(Worker):
         experiment: what to train first.
         gate: shared by all trainers of the process.
         name: for the log.
+        pulse: of the session.
         opening: begin with the first run, kept or computed, instead of an empty page.
     """
 
@@ -44,9 +46,10 @@ class Trainer(Worker):
         gate: Gate = GATE,
         name: str = "session",
         *,
+        pulse: Pulse | None = None,
         opening: bool = False,
     ) -> None:
-        super().__init__(gate, name)
+        super().__init__(gate, name, pulse)
         self._experiment = experiment
         self._lock = threading.Lock()  # guards what view() reads
         self._running = False
@@ -320,6 +323,13 @@ class Trainer(Worker):
         """A command to the work beside training, which may not have begun."""
         if self._beside is not None:
             do(self._beside)
+
+    def _drop(self) -> None:
+        self._running = False
+        self.settled.set()
+        with self._lock:
+            self._run = self._beside = None
+            self._state = "preparing"
 
     def _fail(self, error: Exception) -> None:
         self._running = False

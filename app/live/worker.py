@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from app.live.gate import Gate
+from app.live.pulse import Pulse
 
 log = logging.getLogger("chatterscope")
 
@@ -34,11 +35,14 @@ class Worker:
     Args:
         gate: shared by all workers of the process.
         name: for the log.
+        pulse: of the session; once nobody looks at it, the thread ends and drops what it holds.
+            None lasts until close().
     """
 
-    def __init__(self, gate: Gate, name: str) -> None:
+    def __init__(self, gate: Gate, name: str, pulse: Pulse | None = None) -> None:
         self.name = name
         self._gate = gate
+        self._pulse = pulse
         self._commands: deque[Callable[[], None]] = deque()
         self._wake = threading.Condition()
         self._closed = False
@@ -51,6 +55,11 @@ class Worker:
         with self._wake:
             self._closed = True
             self._wake.notify()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread answers no further command, as nobody watched or by close()."""
+        return self._closed
 
     def join(self, seconds: float) -> bool:
         """Wait for the thread to end after close(); whether it has."""
@@ -84,14 +93,23 @@ class Worker:
                 self._fail(error)
             finally:
                 self._at_work = False
+        self._commands.clear()
+        self._drop()
         log.info("%s: trainer closed", self.name)
 
     def _wait(self) -> bool:
         """Sleep until there is something to do; False when closed."""
         with self._wake:
             while not (self._closed or self._commands or self._has_work()):
-                self._wake.wait()
+                self._wake.wait(None if self._pulse is None else max(0.0, self._pulse.left))
+                self._end_if_idle()
+            self._end_if_idle()
             return not self._closed
+
+    def _end_if_idle(self) -> None:
+        if not self._closed and self._pulse is not None and self._pulse.left <= 0:
+            log.info("%s: nobody watches", self.name)
+            self._closed = True
 
     def _has_work(self) -> bool:
         """Whether there is a turn to take."""
@@ -99,6 +117,10 @@ class Worker:
 
     def _take_turn(self, until: float) -> None:
         """Work until `until`, in `time.perf_counter` seconds."""
+        raise NotImplementedError
+
+    def _drop(self) -> None:
+        """The thread ends: let go of all that takes memory."""
         raise NotImplementedError
 
     def _fail(self, error: Exception) -> None:

@@ -137,6 +137,8 @@ def _hidden(lab: Lab) -> str:
 @st.fragment(run_every=REFRESH)
 def _live(lab: Lab) -> None:
     """Send the grid what is new; runs by itself, about twice a second."""
+    if lab.trainer.ended:
+        st.rerun()  # nobody watched for long
     view = lab.trainer.view()
     if view.state != st.session_state.drawn_state:
         st.rerun()  # the bar's button is outside of this fragment

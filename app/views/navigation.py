@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from app.live.pulse import keep_alive
 from app.views import checkpoint, instruments, lab, lessons, score, theory
 
 
@@ -22,4 +23,5 @@ def run() -> None:
         with st.sidebar, st.container(key="pages", horizontal=True, gap="small"):
             for other in pages:
                 st.page_link(other)
+    keep_alive()
     page.run()
