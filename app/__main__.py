@@ -49,7 +49,10 @@ def main() -> None:
 
     if options.model is not None:
         inspecting.serve_model(options.model)
-    from app.main import app
+    try:
+        from app.main import app
+    except ValueError as error:  # a setting of the environment
+        sys.exit(str(error))
 
     print(
         f"Chatterscope is at http://{options.address}:{options.port}; Ctrl-C ends it.", flush=True

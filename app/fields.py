@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, fields, replace
 from typing import Any, TypeVar
 
+from app.budget import limit
 from sadam.lanes import LANES
 
 #: The version of links and files; raise it when a name or a default changes its meaning.
@@ -51,11 +52,12 @@ def check_fields(state: Any) -> None:
 
 def checked_number(item: Any, value: Any) -> float | int:
     """`value` as the field's own kind of number, within its range."""
-    low, high, label = item.metadata["low"], item.metadata["high"], item.metadata["label"]
+    low, label = item.metadata["low"], item.metadata["label"]
+    high, whose = limit(item.name, item.metadata["high"])
     whole = isinstance(item.default, int)
     kind = "a whole number" if whole else "a number"
     found = f"{value:g}" if isinstance(value, float) else ascii(value)[:60]
-    sentence = f"{label} ({item.name}) is {found}; expected {kind} from {low:g} to {high:g}."
+    sentence = f"{label} ({item.name}) is {found}; expected {kind} from {low:g} to {high:g}{whose}."
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -86,9 +88,10 @@ def checked_lanes(lanes: Any) -> tuple[str, ...]:
         raise ExperimentError(
             f"Optimizers (lanes) has {found}; expected at least one of {', '.join(LANES)}."
         )
-    if len(names) > MOST_LANES:
+    most, whose = limit("lanes", MOST_LANES)
+    if len(names) > most:
         raise ExperimentError(
-            f"Optimizers (lanes) has {len(names)}; expected at most {MOST_LANES} at once."
+            f"Optimizers (lanes) has {len(names)}; expected at most {most} at once{whose}."
         )
     for name in names:
         missing = [LANES[other].title for other in LANES[name].needs if other not in names]

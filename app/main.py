@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,8 @@ import streamlit as st  # noqa: E402
 from starlette.responses import FileResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
+from app.budget import take_budgets  # noqa: E402
+from app.live.pulse import idle_seconds  # noqa: E402
 from app.live.warmup import warm_up  # noqa: E402
 
 GRID = ROOT / "app" / "grid"
@@ -34,6 +37,8 @@ def _file(path: Path) -> Route:
     return Route(f"/chatterscope/{path.name}", respond)
 
 
+take_budgets(os.environ)
+idle_seconds()  # a wrong value is said at the start, not to the first visitor
 app = st.App(ROOT / "app" / "script.py", routes=[_file(path) for path in FILES])
 
 # The first paint must not wait for torch: it is imported beside the server's own start.

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.budget import check_parameters
 from app.experiment import Experiment
 from demo_models.data import Samples
 from demo_models.problem import Problem, build
@@ -116,6 +117,9 @@ class Run:
         experiment: what to train.
         start: where every lane starts, of a checkpoint of this network; None takes each seed's
             initial weights.
+
+    Raises:
+        BudgetError: it trains more parameters at once than the server allows.
     """
 
     def __init__(self, experiment: Experiment, start: Start | None = None) -> None:
@@ -140,6 +144,7 @@ class Run:
             self.objective = Objective.from_function(problem.function, begin)
             self.map_objective = self.objective
             batches = None
+        check_parameters(len(self.objective.theta), len(experiment.lanes), len(seeds))
         self.ensemble = Ensemble(
             self.objective,
             [LANES[key] for key in experiment.lanes],

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
+from app.budget import BudgetError
 from app.experiment import Experiment
 from app.live.gate import GATE, Gate
 from app.live.pulse import Pulse
@@ -206,7 +207,12 @@ class Trainer(Worker):
         from app.live.beside import Beside
         from app.live.run import Run
 
-        run = Run(experiment, start)
+        try:
+            run = Run(experiment, start)
+        except BudgetError as refusal:
+            with self._lock:
+                self._state, self._message = "failed", str(refusal)
+            return
         beside = Beside(run, experiment, self._lock, lambda: not self._running, self.drawn)
         if opening:
             self._open(run, beside)
