@@ -1,5 +1,6 @@
 // The chart grid: receives messages (see delta.py), keeps its DOM, redraws what changed.
 
+import { Buttons } from "./buttons.js";
 import { element } from "./dom.js";
 import { exportButtons } from "./export.js";
 import { Handle } from "./handle.js";
@@ -57,6 +58,7 @@ class Grid {
     this.panels = Object.fromEntries(this.names.map((name) => [name, this.panel(name)]));
     // What the arrow keys move: the step that is shown, or the point that is measured.
     if (page === "lab") {
+      this.buttons = new Buttons((name) => this.act({ do: name }));
       this.scrubber = new Scrubber((step) => this.act({ do: "look", step }));
       this.root.prepend(this.scrubber.root);
     } else if (page === "instruments") {
@@ -117,6 +119,7 @@ class Grid {
 
   receive(message, trigger) {
     this.trigger = trigger;
+    this.buttons?.place();
     this.theme();
     if (!message || message.seq === this.seq) return;
     if (message.base !== 0 && message.base !== this.seq) {
@@ -137,6 +140,7 @@ class Grid {
     const theme = 0.299 * r + 0.587 * g + 0.114 * b < 128 ? "dark" : "light";
     if (this.root.dataset.theme === theme) return;
     this.root.dataset.theme = this.status.dataset.theme = theme;
+    if (this.buttons) this.buttons.root.dataset.theme = theme;
     this.redraw();
   }
 
@@ -173,7 +177,8 @@ class Grid {
     this.root.ariaBusy = "false";
   }
 
-  drawStatus({ text, step, rate, done, message }) {
+  drawStatus({ text, state, step, rate, done, message }) {
+    this.buttons?.draw({ state });
     const words = text !== undefined
       ? [element("span", "cs-doing", text)]
       : [element("span", "", "Step "), element("b", "cs-step", String(step)),
@@ -311,6 +316,7 @@ class Grid {
     this.closed = true;
     this.resize.disconnect();
     this.unbindKeys();
+    this.buttons?.close();
     this.scrubber?.close();
     for (const { chart } of Object.values(this.panels)) window.Plotly?.purge(chart);
     this.root.remove();

@@ -69,6 +69,8 @@ class Lab:
         self._slow_shows: tuple[object, ...] = (None,) * 5
         self._slow_next = 0.0
         self._shown: tuple[object, ...] = ()
+        #: The answer to Pause has the figures alone; the dear charts follow with the next refresh.
+        self._brief = False
         # The trainer's thread holds no reference to this object: it ends with the session.
         weakref.finalize(self, self.trainer.close)
 
@@ -108,6 +110,7 @@ class Lab:
         self.message, self.goal = "", 0
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
+        self._brief = True
 
     def leave(self) -> None:
         """The connection is gone: stand still until somebody looks again."""
@@ -131,12 +134,35 @@ class Lab:
 
     def has_news(self, view: View) -> bool:
         """Whether the grid shows anything else than the last view that was asked about."""
-        shown = (view.last, view.opening, view.message, len(view.sharpness), id(view.along))
+        shown = (view.last, view.opening, view.message, len(view.sharpness), view.along)
         before, self._shown = self._shown, shown
         return self.delta.empty or shown != before or not self._slow_parts_are_known(view)
 
+    def act(self, action: dict[str, Any]) -> None:
+        """Do what a person did inside the grid; an action of another kind does nothing."""
+        match action:
+            case {"do": "run"}:
+                self.run()
+            case {"do": "pause"}:
+                self.pause()
+            case {"do": "step"}:
+                self.step()
+            case {"do": "reset"}:
+                self.reset()
+            case {"do": "seed"}:
+                self.new_seed()
+            case {"do": "cancel"}:
+                self.trainer.cancel()
+            case {"do": "look", "step": step}:
+                self.look(step)
+            case {"do": "set", "field": field, "value": value}:
+                self.change(**{field: value})
+
     def slow_parts_are_due(self, view: View) -> bool:
         """Whether the dear charts are sent now: on news, else seldom while training."""
+        if self._brief:
+            self._brief = False
+            return False
         now = time.monotonic()
         known = self._slow_parts_are_known(view)
         if known and view.state == "running" and now < self._slow_next:

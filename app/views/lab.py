@@ -46,26 +46,30 @@ def show() -> None:
     st.html(STYLE)
     lab = current_lab()
     st.query_params.from_dict(lab.address())
-    state = lab.trainer.state
-    st.session_state.drawn_state = state
     controls = Controls(lab.experiment, lambda name, value: lab.change(**{name: value}), ARROW)
-    _bar(lab, controls, running=state == "running")
+    _bar(lab, controls)
     _sidebar(lab, controls)
     if lab.hide:
         st.html(f"<style>{_hidden(lab)} {{ display: none !important; }}</style>")
     if lab.message:
         # Never as markdown: a link may have put anything into it.
         st.container(key="message").text(lab.message)
+    st.session_state.drawn = _outside(lab)
     _live(lab)
 
 
-def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
+def _outside(lab: Lab) -> tuple[object, ...]:
+    """What the page shows outside of the grid."""
+    return lab.experiment, lab.message, lab.address(), st.session_state.get("copied")
+
+
+def _bar(lab: Lab, controls: Controls) -> None:
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown("**Chatterscope**")
         if "scenario" not in lab.hide:
             controls.choose("scenario", _names(lab), label_visibility="collapsed", width=200)
         if "buttons" not in lab.hide:
-            _buttons(lab, running=running)
+            st.html('<div class="cs-buttons"></div>', width="content")  # the grid fills it
         if lab.experiment.problem.network is not None and "bits" not in lab.hide:
             controls.segments(
                 "bits",
@@ -76,18 +80,6 @@ def _bar(lab: Lab, controls: Controls, *, running: bool) -> None:
             )
         if "link" not in lab.hide:
             sharing(lab)
-
-
-def _buttons(lab: Lab, *, running: bool) -> None:
-    st.button(
-        "Pause" if running else "Run",
-        key="run",
-        type="primary",
-        on_click=lab.pause if running else lab.run,
-    )
-    st.button("Step", key="step", on_click=lab.step)
-    st.button("Reset", key="reset", on_click=lab.reset, help="To the same initial weights")
-    st.button("New seed", key="new_seed", on_click=lab.new_seed)
 
 
 def _names(lab: Lab) -> dict[str, str]:
@@ -140,8 +132,8 @@ def _live(lab: Lab) -> None:
     if lab.trainer.ended:
         st.rerun()  # nobody watched for long
     view = lab.trainer.view()
-    if view.state != st.session_state.drawn_state:
-        st.rerun()  # the bar's button is outside of this fragment
+    if st.session_state.drawn != _outside(lab):
+        st.rerun()
     parts = {"status": _status(view)}
     if view.begun and lab.has_news(view):
         # Imported here: it loads torch, and the first paint must not wait for that.
@@ -155,20 +147,8 @@ def _live(lab: Lab) -> None:
     grid(
         lab.delta.message(parts),
         on_resend=lab.delta.reset,
-        on_action=lambda: _act(lab, st.session_state.grid.action),
+        on_action=lambda: lab.act(st.session_state.grid.action),
     )
-
-
-def _act(lab: Lab, action: dict[str, Any]) -> None:
-    """What a person did inside the grid."""
-    match action:
-        case {"do": "cancel"}:
-            lab.trainer.cancel()
-        case {"do": "look", "step": step}:
-            lab.look(step)
-        case {"do": "set", "field": field, "value": value}:
-            lab.change(**{field: value})
-            st.session_state.drawn_state = ""  # the controls outside show it too
 
 
 def _status(view: View) -> dict[str, Any]:

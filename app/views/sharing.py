@@ -89,7 +89,6 @@ def _answer(lab: Lab) -> None:
     number = st.session_state.copied[0] + 1
     query = lab.link()
     st.session_state.copied = (number, f"?{urlencode(query)}" if query else "")
-    _redraw()
 
 
 def _open(lab: Lab) -> None:
@@ -101,9 +100,3 @@ def _open(lab: Lab) -> None:
         lab.message = f"The file has {file.size:,} bytes; expected at most {MOST_BYTES:,}."
     else:
         lab.open(file.getvalue())
-    _redraw()
-
-
-def _redraw() -> None:
-    """Draw the whole page: a refresh of the grid alone may have brought the news."""
-    st.session_state.drawn_state = ""

@@ -26,7 +26,7 @@ def lab(page: AppTest):
 
 
 def test_the_page_has_every_control(page: AppTest) -> None:
-    assert [b.label for b in page.button] == ["Run", "Step", "Reset", "New seed", "Compute maps"]
+    assert [b.label for b in page.button] == ["Compute maps"]
     labels = [n.label for n in page.number_input]
     for label in ("Learning rate", "Strength λ", "Probes k", "Radius σ", "Batch", "Steps", "Seeds"):
         assert label in labels
@@ -103,24 +103,29 @@ def test_a_scenario_brings_its_own_settings(page: AppTest) -> None:
     assert page.query_params["scenario"] == "digits-noise"
 
 
-def test_run_turns_into_pause_and_back(page: AppTest) -> None:
+def test_a_press_in_the_grid_acts_and_the_page_around_it_follows(page: AppTest) -> None:
     trainer = lab(page).trainer
-    page.button("run").click().run()
-    while trainer.view().state in ("preparing", "paused"):
+    lab(page).act({"do": "run"})
+    while trainer.view().step < 2:
         pass
-    page.run()
-    assert page.button("run").label == "Pause"
-    page.button("run").click().run()
-    while trainer.view().state == "running":
+    lab(page).act({"do": "pause"})
+    view = trainer.view()
+    assert view.state == "paused"
+    assert not lab(page).slow_parts_are_due(view), "the figures come alone"
+    assert lab(page).slow_parts_are_due(view), "and then the charts"
+    lab(page).act({"do": "step"})
+    while trainer.view().step == view.step:
         pass
+    lab(page).act({"do": "reset"})
+    while trainer.view().step or not trainer.view().begun:
+        pass
+    lab(page).act({"do": "set", "field": "seeds", "value": 3})
+    lab(page).act({"do": "seed"})
+    lab(page).act({"do": "nothing of the kind"})
     page.run()
-    assert page.button("run").label == "Run"
-
-
-def test_a_new_seed_follows_the_last(page: AppTest) -> None:
-    page.number_input("field-seeds").set_value(3).run()
-    page.button("new_seed").click().run()
-    assert lab(page).experiment.seed == 3
+    assert not page.exception
+    assert page.number_input("field-seed").value == 3
+    assert page.query_params["seed"] == "3"
 
 
 def test_a_link_restores_the_experiment() -> None:

@@ -115,7 +115,7 @@ def open_page(
         )
         opened.append((page, errors))
         page.goto(f"{server.url}/{query}")
-        page.wait_for_selector(".cs-table tr[data-lane]", timeout=60_000)
+        page.wait_for_selector(".cs-table tr[data-lane]", timeout=120_000)
         return page
 
     yield open_lab

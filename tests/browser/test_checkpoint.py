@@ -104,7 +104,7 @@ def test_a_run_that_the_lab_saves_becomes_a_report_that_opens_without_a_network(
     assert shown == found["summary"]
     _opens_offline(browser, paths["HTML"], shown)
     press(page, "Train from here")
-    page.wait_for_selector(".cs-table tr[data-lane]", timeout=60_000)
+    page.wait_for_selector(".cs-table tr[data-lane]", timeout=120_000)
     expect(page.locator(".st-key-message")).to_contain_text("weights of 'run 1.pt'; AdamW and")
     press(page, "Step")
     wait_for_step(page, 1)

@@ -148,7 +148,7 @@ def test_a_lesson_opens_its_preset_with_one_click(open_page: OpenPage) -> None:
     with page.context.expect_page() as opened:
         page.get_by_role("link", name="|x|, β1 0.5").click()
     lab = opened.value
-    lab.wait_for_selector(".cs-table tr[data-lane]", timeout=60_000)
+    lab.wait_for_selector(".cs-table tr[data-lane]", timeout=120_000)
     wait_for_step(lab, 400)
     expect(lab.locator(".cs-rate")).to_have_text("finished")
     assert lab.locator('.stNumberInput input[aria-label="Momentum β1"]').input_value() == "0.5"
