@@ -6,9 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import streamlit as st
 from streamlit.components import v2
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState, get_script_run_ctx
+
+from app.grid.delta import Delta
 
 # The inline part is resent at each refresh, so it only fetches the real one, once.
 _LOADER = """
@@ -20,29 +23,26 @@ _component = v2.component("chatterscope.grid", js=_LOADER, isolate_styles=False)
 
 
 def grid(
-    message: dict[str, Any],
-    on_resend: Callable[[], None],
-    on_action: Callable[[], None],
+    delta: Delta,
+    parts: dict[str, dict[str, Any]],
+    act: Callable[[dict[str, Any]], None],
     page: str = "lab",
-) -> Any:
+) -> None:
     """Mount the grid, or hand it its next message.
 
     Args:
-        message: from `Delta.message`.
-        on_resend: the browser has missed a message and needs everything.
-        on_action: something in the grid was pressed or moved; the result's `action` says what.
-        page: whose panels are drawn, see `PAGES` in grid.js; the result's key is "grid" for the
-            lab, else the page's name.
-
-    Returns:
-        The component's result.
+        delta: what this browser was sent, and what it has asked for.
+        parts: see `Delta.message`.
+        act: called once with each thing that a person did inside the grid, in order.
+        page: whose panels are drawn, see `PAGES` in grid.js.
     """
-    return _component(
-        key="grid" if page == "lab" else page,
+    key = "grid" if page == "lab" else page
+    message = delta.message(parts) | {"page": page}
+    _component(
+        key=key,
         # As bytes: Streamlit would write JSON twice, the second time only to name the component.
-        data=json.dumps(message | {"page": page}, separators=(",", ":")).encode(),
-        on_resend_change=on_resend,
-        on_action_change=on_action,
+        data=json.dumps(message, separators=(",", ":")).encode(),
+        on_actions_change=lambda: delta.take(st.session_state[key].actions, act),
     )
 
 

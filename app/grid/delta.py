@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -25,12 +26,15 @@ def changes(old: Any, new: Any) -> Any:
 class Delta:
     """Turns the grid's parts into messages that carry what is new since the last one.
 
-    A message is {"seq", "base", "parts"}. A receiver that holds `base` merges the changes into
-    what it has; one that does not asks for everything, see `reset`. base 0 replaces everything.
+    A message is {"seq", "base", "parts", "taken"}. A receiver that holds `base` merges the changes
+    into what it has; one that does not asks for everything, see `take`. base 0 replaces everything.
+    `taken` is the number of the last action that was carried out: Streamlit keeps but the newest
+    trigger of a component, so the receiver repeats the others until then.
     """
 
     def __init__(self) -> None:
         self._seq = 0
+        self._taken = 0
         self._last: dict[str, dict[str, Any]] = {}
 
     @property
@@ -41,6 +45,22 @@ class Delta:
     def reset(self) -> None:
         """Let the next message carry everything."""
         self._last = {}
+
+    def take(self, actions: Any, act: Callable[[dict[str, Any]], None]) -> None:
+        """Carry out each action that was not yet, once and in order.
+
+        Args:
+            actions: what the browser sent, anything at all; an action is {"number", "do", ...}.
+            act: called with each that is no matter of messages alone.
+        """
+        for action in actions if isinstance(actions, list) else ():
+            match action:
+                case {"number": int(number), "do": str(do)} if number > self._taken:
+                    self._taken = number
+                    if do == "resend":
+                        self.reset()
+                    else:
+                        act(action)
 
     def message(self, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """The next message.
@@ -54,4 +74,4 @@ class Delta:
         if changed:
             self._seq += 1
         self._last = known
-        return {"seq": self._seq, "base": base, "parts": changed}
+        return {"seq": self._seq, "base": base, "parts": changed, "taken": self._taken}

@@ -16,6 +16,10 @@ const PAGES = {
   instruments: ["slice", "radius", "byk", "histogram", "damping"],
   stationarity: ["constant", "falling"],
 };
+/** Of these only the newest counts. */
+const NEWEST = new Set(["look", "move", "resend"]);
+/** Milliseconds until an action is asked for again. */
+const PATIENCE = 2000;
 const MODEBAR = { bgcolor: "var(--casing)", color: "var(--ink-soft)", activecolor: "var(--ink)" };
 
 let plotly; // one load a page, however often the component mounts
@@ -44,6 +48,8 @@ class Grid {
     this.names = PAGES[page];
     this.hovered = this.names[0];
     this.seq = -1;
+    this.asked = []; // actions that were not answered yet
+    this.number = 0; // of the last of them
     this.parts = {};
     this.dirty = new Set();
     this.focused = null;
@@ -100,8 +106,23 @@ class Grid {
     return { box, title, note, choices, progress, bar, label, chart };
   }
 
+  /** Ask for what a person did; asked again until the server says that it has taken it. */
   act(action) {
-    this.trigger?.("action", action);
+    if (NEWEST.has(action.do)) this.asked = this.asked.filter((other) => other.do !== action.do);
+    this.asked.push({ ...action, number: ++this.number });
+    this.ask();
+  }
+
+  ask() {
+    this.trigger("actions", this.asked);
+    clearTimeout(this.patience);
+    this.patience = setTimeout(() => this.ask(), PATIENCE);
+  }
+
+  answered(taken) {
+    this.number = Math.max(this.number, taken);
+    this.asked = this.asked.filter(({ number }) => number > taken);
+    if (!this.asked.length) clearTimeout(this.patience);
   }
 
   set(field, value) {
@@ -121,9 +142,10 @@ class Grid {
     this.trigger = trigger;
     this.buttons?.place();
     this.theme();
-    if (!message || message.seq === this.seq) return;
+    this.answered(message.taken);
+    if (message.seq === this.seq) return;
     if (message.base !== 0 && message.base !== this.seq) {
-      trigger("resend", this.seq); // a message was missed
+      this.act({ do: "resend" }); // a message was missed
       return;
     }
     if (message.base === 0) this.parts = {};
@@ -314,6 +336,7 @@ class Grid {
 
   close() {
     this.closed = true;
+    clearTimeout(this.patience);
     this.resize.disconnect();
     this.unbindKeys();
     this.buttons?.close();

@@ -74,12 +74,7 @@ def _live(bench: Bench) -> None:
         st.rerun()  # the controls are outside of this fragment
     parts = instrument_parts(bench.meter.readings())
     parts["point"] = point_part(bench.setup, bench.moves)
-    grid(
-        bench.delta.message(parts),
-        on_resend=bench.delta.reset,
-        on_action=lambda: _act(bench, st.session_state.instruments.action),
-        page="instruments",
-    )
+    grid(bench.delta, parts, lambda action: _act(bench, action), page="instruments")
 
 
 def _act(bench: Bench, action: dict[str, Any]) -> None:

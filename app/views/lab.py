@@ -144,11 +144,7 @@ def _live(lab: Lab) -> None:
         if lab.slow_parts_are_due(view):
             parts |= slow_parts(shown)
     refresh_every(PACE.interval(lab.trainer.name, training=view.state == "running"))
-    grid(
-        lab.delta.message(parts),
-        on_resend=lab.delta.reset,
-        on_action=lambda: lab.act(st.session_state.grid.action),
-    )
+    grid(lab.delta, parts, lab.act)
 
 
 def _status(view: View) -> dict[str, Any]:

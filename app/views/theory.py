@@ -84,12 +84,8 @@ def _live(theory: Theory) -> None:
     progress = theory.observer.progress()
     if progress.state != st.session_state.drawn_theory:
         st.rerun()  # the bar's button is outside of this fragment
-    grid(
-        theory.delta.message(theory_parts(progress, theory.study)),
-        on_resend=theory.delta.reset,
-        on_action=lambda: _act(theory, st.session_state.stationarity.action),
-        page="stationarity",
-    )
+    parts = theory_parts(progress, theory.study)
+    grid(theory.delta, parts, lambda action: _act(theory, action), page="stationarity")
 
 
 def _act(theory: Theory, action: dict[str, Any]) -> None:

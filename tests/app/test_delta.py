@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,7 +63,7 @@ def test_nothing_new_costs_nothing() -> None:
     sender = Delta()
     state = {"loss": {"title": "Loss", "traces": {"a": {"x": 1}}}}
     first, second = sender.message(state), sender.message(state)
-    assert second == {"seq": first["seq"], "base": first["seq"], "parts": {}}
+    assert second == {"seq": first["seq"], "base": first["seq"], "parts": {}, "taken": 0}
 
 
 def test_only_what_changed_is_sent() -> None:
@@ -81,3 +82,30 @@ def test_a_lost_message_is_noticed_and_reset_sends_everything() -> None:
     sender.reset()
     assert browser.receive(sender.message(states[2]))
     assert browser.parts == states[2]
+
+
+def test_every_action_is_carried_out_once_however_often_it_is_asked_for() -> None:
+    sender, done = Delta(), []
+    pause, step = {"number": 1, "do": "pause"}, {"number": 2, "do": "step"}
+    sender.take([pause], done.append)
+    sender.take([pause, step], done.append)
+    sender.take([step], done.append)
+    assert done == [pause, step]
+    assert sender.message({})["taken"] == 2
+
+
+def test_a_browser_that_missed_a_message_asks_for_everything() -> None:
+    sender, done = Delta(), []
+    sender.message({"loss": {"title": "Loss"}})
+    sender.take([{"number": 1, "do": "resend"}], done.append)
+    assert sender.message({"map": {"title": "Map"}})["base"] == 0
+    assert not done
+
+
+@pytest.mark.parametrize(
+    "sent", [None, "run", 7, [7], [{}], [{"do": "run"}], [{"number": "1", "do": "run"}]]
+)
+def test_what_is_no_action_does_nothing(sent: object) -> None:
+    sender, done = Delta(), []
+    sender.take(sent, done.append)
+    assert not done

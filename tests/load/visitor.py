@@ -60,6 +60,7 @@ class Visitor:
         self.refreshed: list[float] = []
         self.resends = 0
         self.bytes = 0
+        self._number = 0
 
     async def open(self) -> None:
         """Connect, or connect again to the same session, and ask for the page."""
@@ -108,7 +109,7 @@ class Visitor:
             widget, fragment = self._widgets[label]
             await self.rerun(fragment, [WidgetState(id=widget, trigger_value=True)])
         else:
-            await self.act("action", {"do": IN_GRID[label]})
+            await self.act(IN_GRID[label])
         return begun
 
     async def fill(self, label: str, value: float) -> None:
@@ -116,9 +117,11 @@ class Visitor:
         widget, fragment = self._widgets[label]
         await self.rerun(fragment, [WidgetState(id=widget, double_value=value)])
 
-    async def act(self, event: str, value: Any) -> None:
+    async def act(self, do: str) -> None:
         """What the grid's own code asks for: an action of a person, or everything again."""
-        payload = json.dumps([{"event": event, "value": value}])
+        self._number += 1
+        actions = [{"do": do, "number": self._number}]
+        payload = json.dumps([{"event": "actions", "value": actions}])
         # How Streamlit names the one widget that takes all events of a component.
         widget = f"$$STREAMLIT_INTERNAL_KEY_{self._grid_id}__events"
         state = WidgetState(id=widget, json_trigger_value=payload)
@@ -182,7 +185,7 @@ class Visitor:
             return
         if message["base"] not in {0, self._seq}:
             self.resends += 1
-            await self.act("resend", self._seq)
+            await self.act("resend")
             return
         self._seq = message["seq"]
         self.parts = merged({} if message["base"] == 0 else self.parts, message["parts"])
