@@ -14,6 +14,7 @@ from app.fields import (
     checked_lanes,
     choice,
     number,
+    seed_words,
     take_fields,
     to_text,
 )
@@ -165,6 +166,14 @@ class Experiment:
         """The declared scenario behind the key, rounded to `bits` where it can be."""
         scenario = SCENARIOS[self.scenario]
         return scenario if scenario.network is None else scenario.rounded(self.bits)
+
+    @property
+    def name(self) -> str:
+        """What a picture or a file of this experiment is headed with."""
+        bits = {32: "not rounded"}.get(self.bits, ROUNDING[self.bits])
+        rounding = [] if self.problem.is_function else [bits]
+        seeds = seed_words(self.seed, self.seeds)
+        return " · ".join([self.problem.name, *rounding, f"lr {self.lr:g}", seeds])
 
     @property
     def seed_list(self) -> tuple[int, ...]:

@@ -108,6 +108,11 @@ def to_text(value: Any) -> str:
     return ",".join(str(part) for part in (value if isinstance(value, tuple) else (value,)))
 
 
+def seed_words(first: int, count: int) -> str:
+    """The seeds that are trained, in words."""
+    return f"seed {first}" if count == 1 else f"seeds {first} to {first + count - 1}"
+
+
 def take_fields(
     default: State,
     subject: str,

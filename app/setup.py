@@ -102,6 +102,13 @@ class Setup:
         return next((name for name, at in self.places if at == (self.x, self.y)), "")
 
     @property
+    def name(self) -> str:
+        """What a picture or a file of this setup is headed with."""
+        size = f"P {self.size} · " if self.any_size else ""
+        probes = f"k {self.k} · σ {self.sigma:g} · {self.dtype} · seed {self.seed}"
+        return f"{SUBJECTS[self.function]} at ({self.x:.3g}, {self.y:.3g}) · {size}{probes}"
+
+    @property
     def surrogate(self) -> bool:
         """Whether gradients are a straight-through estimator's and not the loss's own."""
         network = None if self.known else SCENARIOS[self.function].network

@@ -12,6 +12,7 @@ from app.fields import (
     checked_lanes,
     choice,
     number,
+    seed_words,
     take_fields,
     to_text,
 )
@@ -107,6 +108,12 @@ class Study:
             for schedule, words in SCHEDULES.items()
             for key in self.lanes
         )
+
+    @property
+    def name(self) -> str:
+        """What a picture or a file of this study is headed with."""
+        settings = f"lr {self.lr:g} · T {self.steps} · δ {self.delta:g}"
+        return f"{self.problem.title} · {settings} · {seed_words(self.seed, self.seeds)}"
 
     @property
     def seed_list(self) -> tuple[int, ...]:

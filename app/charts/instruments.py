@@ -46,7 +46,8 @@ def _status(readings: Readings) -> dict[str, Any]:
     text = f"measuring {working}" if working else "at rest"
     # In tenths: every change is a message.
     done = round(readings.done, 1) if working else None
-    return {"text": text, "done": done, "message": readings.message}
+    status = {"text": text, "done": done, "message": readings.message}
+    return status | {"name": readings.setup.name}
 
 
 def _sentence(readings: Readings) -> dict[str, Any]:

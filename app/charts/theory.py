@@ -49,7 +49,7 @@ def theory_parts(progress: Progress, study: Study) -> dict[str, dict[str, Any]]:
     if progress.state == "running":
         done = 0.0 if found is None or stale else round(found.done, 2)
         parts["constant"]["progress"] = {"text": "stationarity", "done": done}
-    parts["status"] = status_part(progress, stale)
+    parts["status"] = status_part(progress, stale) | {"name": shown.name}
     parts["sentence"] = sentence_part(shown, curves)
     parts["table"] = slope_table(shown, curves, found, stale)
     return parts

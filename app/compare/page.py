@@ -57,6 +57,7 @@ def comparison_html(result: Result, made: Made) -> str:
         tables["layers"] = tuning
     words = {
         "title": f"Comparison: {experiment.problem.title}",
+        "name": f"Comparison: {experiment.name}",
         "summary": list(sentences(result)),
         "facts": _facts(result.plan) + made.facts,
         "notes": _notes(result),
@@ -76,7 +77,7 @@ def grid_html(title: str, lines: list[str], table: Table, made: Made) -> str:
         table: a row a cell and lane.
         made: how.
     """
-    words = {"title": title, "summary": lines, "facts": made.facts, "notes": []}
+    words = {"title": title, "name": title, "summary": lines, "facts": made.facts, "notes": []}
     parts = {"words": words, "figures": _plain(table)}
     return standalone(title, Delta().message(parts))
 

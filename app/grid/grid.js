@@ -2,7 +2,7 @@
 
 import { Buttons } from "./buttons.js";
 import { element } from "./dom.js";
-import { exportButtons } from "./export.js";
+import { exportButtons, MODEBAR } from "./export.js";
 import { Handle } from "./handle.js";
 import { bindKeys } from "./keys.js";
 import { Scrubber } from "./scrubber.js";
@@ -20,7 +20,6 @@ const PAGES = {
 const NEWEST = new Set(["look", "move", "resend"]);
 /** Milliseconds until an action is asked for again. */
 const PATIENCE = 2000;
-const MODEBAR = { bgcolor: "var(--casing)", color: "var(--ink-soft)", activecolor: "var(--ink)" };
 
 let plotly; // one load a page, however often the component mounts
 
@@ -295,7 +294,7 @@ class Grid {
   /** What a picture of a chart is headed with. */
   about(name) {
     const { title, note } = this.parts[name];
-    return { title, note, experiment: this.parts.status?.name ?? this.parts.point?.name ?? "" };
+    return { title, note, name: this.parts.status?.name ?? "" };
   }
 
   drawChoices(panel, choices) {

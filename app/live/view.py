@@ -128,6 +128,11 @@ class View:
     weights: int = 0
 
     @property
+    def name(self) -> str:
+        """What a picture or a file of this view is headed with."""
+        return f"{self.experiment.name} · step {self.step}"
+
+    @property
     def begun(self) -> bool:
         """Whether there is a run to show: its initial state has been measured."""
         return len(self.steps) > 0

@@ -45,8 +45,8 @@ def report_html(report: Report) -> str:
     Args:
         report: complete.
     """
-    title = f"Instability report: {ascii(report.subject.file)[1:-1][:120]}"
-    return standalone(title, _plain(Delta().message(report_parts(report))))
+    parts = report_parts(report)
+    return standalone(parts["words"]["name"], _plain(Delta().message(parts)))
 
 
 def report_json(report: Report) -> str:

@@ -12,7 +12,7 @@ import plotly
 
 HERE = Path(__file__).parent
 GRID = HERE.parent / "grid"
-SCRIPTS = (GRID / "dom.js", GRID / "spec.js", HERE / "report.js")
+SCRIPTS = (GRID / "dom.js", GRID / "spec.js", GRID / "export.js", HERE / "report.js")
 STYLE, COLORS = HERE / "report.css", GRID / "grid.css"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 #: No connection of any kind: what the file needs is in it.
@@ -104,7 +104,7 @@ body {{ margin: 18px 24px; background: #ffffff; }}
 <noscript>This report is drawn by JavaScript that it holds itself; allow it to run.</noscript>
 <script>{PLOTLY.read_text(encoding="utf-8")}</script>
 <script type="application/json" id="report">{data}</script>
-<script>
+<script type="module">
 {script()}
 const report = new Report(document.body, async () => window.Plotly);
 report.receive(JSON.parse(document.getElementById("report").textContent), () => {{}});

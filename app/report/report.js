@@ -2,6 +2,7 @@
 // The page mounts it as a component, a downloaded report holds it whole.
 
 import { element } from "../grid/dom.js";
+import { exportButtons, MODEBAR } from "../grid/export.js";
 import { merge, resolve } from "../grid/spec.js";
 
 class Report {
@@ -119,11 +120,20 @@ class Report {
       const { width } = panel.chart.getBoundingClientRect();
       if (!width) continue;
       const traces = resolve(part.order.map((key) => part.traces[key]), css);
-      const layout = { ...resolve(part.layout, css), width, height: part.height };
+      const layout = resolve({ ...part.layout, modebar: MODEBAR, width, height: part.height }, css);
       await Plotly.react(panel.chart, traces, layout, {
-        displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d"],
+        displaylogo: false,
+        displayModeBar: "hover",
+        modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"],
+        modeBarButtonsToAdd: (panel.exports ??= exportButtons(Plotly, () => this.about(name))),
       });
     }
+  }
+
+  /** What a picture of a chart is headed with. */
+  about(name) {
+    const { title, note } = this.parts[name];
+    return { title, note, name: this.parts.words.name };
   }
 
   close() {

@@ -140,6 +140,7 @@ def _live(lab: Lab) -> None:
         from app.charts.board import line_parts, slow_parts
 
         shown = view if lab.at is None else view.at(lab.at)
+        parts["status"]["name"] = shown.name
         parts |= line_parts(shown, lab.at)
         if lab.slow_parts_are_due(view):
             parts |= slow_parts(shown)
