@@ -33,7 +33,7 @@ class Controls:
                 value = getattr(self.held, name)
                 column.number_input(
                     self.label(name),
-                    **self._bound(name, value),
+                    **self._bound(name, value, value=value),
                     step=self.arrow.get(name, 1),
                     format="%d" if isinstance(value, int) else "%.4g",
                     disabled=name in disabled,
@@ -41,14 +41,16 @@ class Controls:
 
     def choose(self, name: str, options: Mapping[Any, str], **look: Any) -> None:
         """A menu of keys, shown by their texts."""
-        bound = self._bound(name, getattr(self.held, name))
+        value = getattr(self.held, name)
+        bound = self._bound(name, value, index=list(options).index(value))
         st.selectbox(
             self.label(name), list(options), format_func=options.__getitem__, **bound, **look
         )
 
     def segments(self, name: str, label: str, options: Mapping[Any, str], **look: Any) -> None:
         """One of a few keys, side by side."""
-        bound = self._bound(name, getattr(self.held, name) or None)
+        value = getattr(self.held, name) or None
+        bound = self._bound(name, value, default=value)
         st.segmented_control(
             label,
             list(options),
@@ -60,20 +62,24 @@ class Controls:
 
     def several(self, name: str, options: Iterable[str], text: Callable[[str], str]) -> None:
         """Any of some keys."""
-        bound = self._bound(name, list(getattr(self.held, name)))
+        value = list(getattr(self.held, name))
+        bound = self._bound(name, value, default=value)
         st.pills(self.label(name), list(options), selection_mode="multi", format_func=text, **bound)
 
     def label(self, name: str) -> str:
         """What a field is called on the page."""
         return type(self.held).__dataclass_fields__[name].metadata["label"]
 
-    def _bound(self, name: str, value: Any) -> dict[str, Any]:
-        """Key and callback of a widget that shows `value`."""
+    def _bound(self, name: str, value: Any, /, **first: Any) -> dict[str, Any]:
+        """Key and callback of a widget that shows `value`; `first` is what it begins with."""
         key = f"field-{name}"
+        bound = {"key": key, "on_change": self._taken, "args": (name,)}
         # Only where it differs: a browser that is handed a value drops what is being typed.
         if key not in st.session_state or st.session_state[key] != value:
             st.session_state[key] = value
-        return {"key": key, "on_change": self._taken, "args": (name,)}
+            return bound
+        # A slow browser may see this run first: without, it would begin at 0 and report that.
+        return bound | first
 
     def _taken(self, name: str) -> None:
         self.take(name, st.session_state[f"field-{name}"])

@@ -55,6 +55,24 @@ def test_a_number_reaches_the_experiment_and_the_address(page: AppTest) -> None:
     assert not page.text
 
 
+def test_a_browser_that_missed_the_first_run_begins_with_what_is_held() -> None:
+    # The server hands a value over once; where a second run overtakes it, the defaults are all
+    # that a browser has, and it reports them as if a person had set them.
+    page = AppTest.from_file(str(SCRIPT), default_timeout=60)
+    for name, value in {"scenario": "moons", "bits": "32", "plane": "step", "k": "5"}.items():
+        page.query_params[name] = value
+    page.run().run()
+    held = lab(page).experiment
+    for widget in page.number_input:
+        name = str(widget.key).removeprefix("field-")
+        assert (widget.proto.default, widget.proto.set_value) == (getattr(held, name), False), name
+    for name, at in {"plane": 2, "map_draws": 0}.items():
+        assert page.selectbox(f"field-{name}").proto.default == at, name
+    assert list(page.button_group("field-lanes").proto.default) == [0, 1, 2]
+    assert list(page.button_group("field-bits").proto.default) == [2]
+    assert not page.exception
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [
