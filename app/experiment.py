@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -22,7 +23,11 @@ from demo_models.scenarios import DEFAULT, SCENARIOS, Scenario
 from sadam.lanes import DEFAULT_LANES, LANES
 
 #: What a file of an experiment is.
-FILE = "the experiment.json of a comparison, or one that this page saved"
+FILE = "the experiment.json of a comparison, or an experiment or run that this page saved"
+#: Bytes of a file that are parsed at most; an experiment has about one thousand.
+MOST_BYTES = 65_536
+#: How the file of a run begins, see `app.export.numbers`: the rest of it is never parsed.
+RUN = re.compile(r'\s*\{\s*"experiment"\s*:\s*')
 PLANES = {
     "pca": "PCA of all paths",
     "start-end": "Start and two ends",
@@ -235,24 +240,38 @@ class Experiment:
 
     @classmethod
     def from_json(cls, text: str | bytes, refused: list[str] | None = None) -> Experiment:
-        """The experiment that a file of `to_json` holds.
+        """The experiment that a file of `to_json` holds, or the file of a run.
 
         Args:
-            text: the file; anything may be in it.
+            text: the file, or its first `MOST_BYTES` + 1 bytes; anything may be in it.
             refused: takes a sentence for each field that was not taken; None raises the first.
 
         Raises:
             ExperimentError: it is no JSON object of an experiment; or, without `refused`, as
                 `from_query`.
         """
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):  # bytes that are no text are a ValueError as well
-            raise ExperimentError(f"The file is no JSON; expected {FILE}.") from None
+        found = _parsed(text)
         if not isinstance(found, dict) or "v" not in found:
             what = "an object without v" if isinstance(found, dict) else "JSON of another kind"
             raise ExperimentError(f"The file holds {what}; expected {FILE}.")
         return cls.from_query(found, refused)
+
+
+def _parsed(text: str | bytes) -> Any:
+    """The JSON of a file, or the experiment that the file of a run begins with."""
+    head = text[:MOST_BYTES]
+    try:
+        head = head if isinstance(head, str) else head.decode("utf-8-sig")
+        run = RUN.match(head)
+        if run:
+            return json.JSONDecoder().raw_decode(head, run.end())[0]
+        if len(text) <= MOST_BYTES:
+            return json.loads(head)
+    except (ValueError, RecursionError):  # bytes that are no text are a ValueError as well
+        raise ExperimentError(f"The file is no JSON; expected {FILE}.") from None
+    raise ExperimentError(
+        f"The file has more than {MOST_BYTES:,} bytes and is no run's; expected {FILE}."
+    )
 
 
 def _checked_extent(extent: Any) -> tuple[float, ...]:

@@ -196,9 +196,9 @@ class Lab:
         """The parameters that the page's own address has."""
         return Link(self.experiment, self.goal, self.hide).to_query()
 
-    def link(self) -> dict[str, str]:
-        """The parameters of a link that opens at the step in view."""
-        step = self.trainer.view().last if self.at is None else self.at
+    def link(self, view: View | None = None) -> dict[str, str]:
+        """The parameters of a link that opens at the step in view, the present one by default."""
+        step = (view or self.trainer.view()).last if self.at is None else self.at
         return Link(self.experiment, min(step, self.experiment.steps), self.hide).to_query()
 
     def open(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ class Report {
     this.parts = merge(this.parts, message.parts);
     this.drawWords(this.parts.words);
     this.tables.replaceChildren(
-      ...["figures", "layers"].filter((name) => this.parts[name]?.rows?.length)
+      ...["figures", "layers", "lanes"].filter((name) => this.parts[name]?.rows?.length)
         .map((name) => this.table(name, this.parts[name])));
     this.arrange();
     this.draw(Object.keys(message.parts));

@@ -1,16 +1,29 @@
-"""Copy link, and an experiment's file in and out."""
+"""Copy link, and a run and its experiment as files."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.components import v2
 
+from app.experiment import MOST_BYTES
+from app.export.taken import Taken, file_name
 from app.live.session import Lab
+from app.live.view import View
 
-#: Bytes of a file that is opened; an experiment has about one thousand.
-MOST_BYTES = 65_536
+#: Megabytes of a run's file, see `app.export.numbers`; only its beginning is read.
+UPLOAD_MB = 32
+#: What the File menu saves beside the experiment: label, what it is, ending, type, help.
+FILES = (
+    ("Save run as a page", "", "html", "text/html", "All views at this step; needs no network"),
+    ("Save run as JSON", "", "json", "application/json", "Every number that the run holds"),
+    ("Save slice", "slice", "npz", "application/octet-stream", "Loss, map and paths for NumPy"),
+)
+NOT_BEGUN = "The run is being prepared: open this menu again in a moment."
+NO_SLICE = "There is no slice yet: press Compute maps, then open this menu again."
 
 # The server answers the click with the link, as it alone knows the step in view. The promise is
 # handed over within the click itself: a browser refuses the clipboard later.
@@ -55,40 +68,103 @@ _copy = v2.component(
 
 def sharing(lab: Lab) -> None:
     """Draw Copy link, and a menu with Save and Open."""
-    st.session_state.setdefault("copied", (0, ""))
-    number, query = st.session_state.copied
     words = "A link that opens here: the same controls, trained to the step in view"
     if lab.start is not None:
         words += "; from initial weights, as no link holds a checkpoint"
-    _copy(
-        key="copy",
-        data={"number": number, "query": query, "help": words},
-        on_copy_change=lambda: _answer(lab),
-        width="content",
-    )
-    with st.popover("File", help="An experiment as a file"):
-        st.download_button(
-            "Save experiment",
-            lab.experiment.to_json(),
-            "experiment.json",
-            "application/json",
-            on_click="ignore",
-        )
+    copy_link(lab.link, words)
+    # Opening it draws it anew, so that it knows what there is to save.
+    with st.popover("File", help="A run and its experiment as files", on_change="rerun"):
+        _save(lab)
         st.file_uploader(
             "Open experiment",
             type="json",
             key="opened",
-            max_upload_size=1,
+            max_upload_size=UPLOAD_MB,
             on_change=lambda: _open(lab),
-            help="A saved one, or the experiment.json of a comparison",
+            help="A saved experiment or run, or the experiment.json of a comparison",
         )
 
 
-def _answer(lab: Lab) -> None:
-    """What the button asked for, under the number that it asked with."""
-    number = st.session_state.copied[0] + 1
-    query = lab.link()
-    st.session_state.copied = (number, f"?{urlencode(query)}" if query else "")
+def copy_link(
+    query: Callable[[], dict[str, str]], words: str, redraw: Callable[[], None] | None = None
+) -> None:
+    """Draw a button that copies a link to this page.
+
+    Args:
+        query: the link's parameters, asked for when the button is pressed.
+        words: what the link restores.
+        redraw: draws the whole page, where that does not do so by itself: a refresh of the grid
+            alone may have brought the news.
+    """
+
+    def answer() -> None:
+        found = query()
+        st.session_state.copied = (number + 1, f"?{urlencode(found)}" if found else "")
+        if redraw is not None:
+            redraw()
+
+    number, known = st.session_state.setdefault("copied", (0, ""))
+    _copy(
+        key="copy",
+        data={"number": number, "query": known, "help": words},
+        on_copy_change=answer,
+        width="content",
+    )
+
+
+def _save(lab: Lab) -> None:
+    """Draw the buttons that save; what they save is made when they are pressed."""
+    experiment, view = lab.experiment, lab.trainer.view()
+    st.download_button(
+        "Save experiment",
+        experiment.to_json(),
+        "experiment.json",
+        "application/json",
+        on_click="ignore",
+    )
+    for label, what, ending, mime, words in FILES:
+        missing = _missing(view, ending)
+        st.download_button(
+            label,
+            lambda ending=ending: _written(lab, ending),
+            file_name(experiment, what, ending),
+            mime,
+            key=f"save_{ending}",
+            on_click="ignore",
+            disabled=bool(missing),
+            help=missing or words,
+        )
+
+
+def _missing(view: View, ending: str) -> str:
+    """Why a file cannot be written; "" where it can."""
+    if not view.begun:
+        return NOT_BEGUN
+    return NO_SLICE if ending == "npz" and (view.maps is None or view.maps.slice is None) else ""
+
+
+def _written(lab: Lab, ending: str) -> str | bytes:
+    """A file of the run at the step in view."""
+    # Imported here: they load torch, and the first paint must not wait for that.
+    from app.export.numbers import run_json
+    from app.export.page import run_html
+    from app.export.plane import slice_npz
+
+    taken = _taken(lab)
+    if missing := _missing(taken.view, ending):
+        raise RuntimeError(missing)  # since the menu was opened the run began anew
+    return {"html": run_html, "json": run_json, "npz": slice_npz}[ending](taken)
+
+
+def _taken(lab: Lab) -> Taken:
+    view, asked, start = lab.trainer.view(), lab.at, lab.start
+    return Taken(
+        view=view if asked is None or not view.begun else view.at(asked),
+        asked=asked,
+        query=lab.link(view),
+        start="" if start is None else start.words,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def _open(lab: Lab) -> None:
@@ -96,7 +172,4 @@ def _open(lab: Lab) -> None:
     file = st.session_state.opened
     if file is None:
         return
-    if file.size > MOST_BYTES:
-        lab.message = f"The file has {file.size:,} bytes; expected at most {MOST_BYTES:,}."
-    else:
-        lab.open(file.getvalue())
+    lab.open(file.read(MOST_BYTES + 1))  # more of it is never parsed

@@ -124,7 +124,11 @@ def damage(**values: Any) -> str:
     [
         ("", "The file is no JSON; expected the experiment.json of a comparison"),
         (b"\xff\xfe\x00", "The file is no JSON"),
-        ("[" * 100_000, "The file is no JSON"),
+        ("[" * 60_000, "The file is no JSON"),
+        ("[" * 100_000, "The file has more than 65,536 bytes and is no run's; expected the exp"),
+        ('{"experiment": ' + "[" * 100_000, "The file is no JSON"),
+        ('{"experiment": {"lr": 1}}', "The file holds an object without v; expected"),
+        (f'{{"experiment": {damage(lr=99)}, "steps": [', "Learning rate (lr) is 99;"),
         ("1" * 10_000, "The file is no JSON"),
         ("[1]", "The file holds JSON of another kind; expected"),
         ('{"lr": 1}', "The file holds an object without v; expected"),
