@@ -27,6 +27,11 @@ def said(refused: Collection[str]) -> str:
     return " ".join((*refused, end)) if refused else ""
 
 
+def versioned(query: dict[str, str]) -> dict[str, str]:
+    """A link's parameters with their version; none where all are at their defaults."""
+    return {"v": str(VERSION)} | query if query else {}
+
+
 @dataclass(frozen=True)
 class Link:
     """What an address of the lab says.
@@ -55,7 +60,7 @@ class Link:
             query["step"] = str(self.step)
         if self.hide:
             query["hide"] = ",".join(self.hide)
-        return {"v": str(VERSION)} | query if query else {}
+        return versioned(query)
 
 
 def read_link(query: Mapping[str, Any]) -> Link:

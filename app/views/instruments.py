@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.grid.component import grid
+from app.link import versioned
 from app.views.controls import Controls
 from app.views.lab import STYLE
+from app.views.sharing import copy_link
 
 if TYPE_CHECKING:
     from app.live.bench import Bench
@@ -26,10 +28,10 @@ def show() -> None:
 
     st.html(STYLE)
     bench = current_bench()
-    st.query_params.from_dict(bench.setup.to_query())
+    st.query_params.from_dict(versioned(bench.setup.to_query()))
     st.session_state.drawn_setup = bench.setup
     controls = Controls(bench.setup, bench.report, ARROW)
-    _bar(controls)
+    _bar(bench, controls)
     _sidebar(controls)
     # Always there, so that a message does not move the grid, which would be built anew.
     slot = st.empty()
@@ -39,7 +41,7 @@ def show() -> None:
     _live(bench)
 
 
-def _bar(controls: Controls) -> None:
+def _bar(bench: Bench, controls: Controls) -> None:
     from app.setup import SUBJECTS
 
     with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
@@ -50,6 +52,11 @@ def _bar(controls: Controls) -> None:
             "Place",
             {name: name for name, _ in controls.held.places},
             help="Named places of this function; or drag the point",
+        )
+        copy_link(
+            lambda: versioned(bench.setup.to_query()),
+            "A link that opens here: the same function, point and settings",
+            _redraw,
         )
 
 
@@ -83,7 +90,12 @@ def _act(bench: Bench, action: dict[str, Any]) -> None:
         case {"do": "move", "x": x, "y": y, "end": end, "n": n}:
             bench.move(float(x), float(y), n)
             if end:
-                st.session_state.drawn_setup = None  # the controls show where it rests
+                _redraw()  # the controls show where it rests
         case {"do": "set", "field": field, "value": value}:
             bench.change(**{field: value})
-            st.session_state.drawn_setup = None
+            _redraw()
+
+
+def _redraw() -> None:
+    """Draw the whole page, not the grid alone."""
+    st.session_state.drawn_setup = None

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.grid.component import grid
+from app.link import versioned
 from app.views.controls import Controls
 from app.views.lab import STYLE
+from app.views.sharing import copy_link
 
 if TYPE_CHECKING:
     from app.live.theory import Theory
@@ -26,7 +28,7 @@ def show() -> None:
 
     st.html(STYLE)
     theory = current_theory()
-    st.query_params.from_dict(theory.study.to_query())
+    st.query_params.from_dict(versioned(theory.study.to_query()))
     state = theory.observer.progress().state
     st.session_state.drawn_theory = state
     controls = Controls(theory.study, lambda name, value: theory.change(**{name: value}), ARROW)
@@ -56,6 +58,11 @@ def _bar(theory: Theory, controls: Controls, *, running: bool) -> None:
             POWERS,
             required=True,
             help="Running mean of the square, guide −1/2; or of the norm, guide −1/4",
+        )
+        copy_link(
+            lambda: versioned(theory.study.to_query()),
+            "A link that opens here: the same study, to be run",
+            _redraw,
         )
 
 
@@ -92,3 +99,8 @@ def _act(theory: Theory, action: dict[str, Any]) -> None:
     """What a person did inside the grid."""
     if action.get("do") == "cancel":
         theory.cancel()
+
+
+def _redraw() -> None:
+    """Draw the whole page, not the grid alone."""
+    st.session_state.drawn_theory = ""

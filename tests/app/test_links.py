@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import fields, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -12,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.experiment import Experiment, ExperimentError
-from app.link import FIELDS, GROUPS, Link, read_link
+from app.link import FIELDS, GROUPS, Link, read_link, versioned
 from app.live.session import Lab
-from app.setup import Setup
-from app.theory import Study
+from app.setup import SUBJECTS, Setup
+from app.theory import OPTIMIZERS, Study
+from app.theory import SUBJECTS as STUDIES
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
 from tests.app.test_experiment import experiments
@@ -34,6 +36,54 @@ def test_a_link_holds_everything_through_a_browser(link: Link) -> None:
     assert read_link(dict(parse_qsl(address))) == link
     assert link.to_query().get("v", "1") == "1"
     assert ("v" in link.to_query()) == (link != Link(Experiment()))
+
+
+def drawn(draw: st.DrawFn, kind: Any, names: set[str]) -> dict[str, Any]:
+    """A value for each named number or choice of a state, from all that its field takes."""
+    values = {}
+    for item in fields(kind):
+        low, high = item.metadata.get("low"), item.metadata.get("high")
+        if item.name not in names:
+            continue
+        if low is None or high is None:
+            values[item.name] = draw(st.sampled_from(sorted(item.metadata["options"])))
+        elif isinstance(item.default, int):
+            values[item.name] = draw(st.integers(int(low), int(high)))
+        else:
+            values[item.name] = draw(st.floats(low, high))
+    return values
+
+
+def free(kind: Any) -> set[str]:
+    """The numbers and choices of a state that stand alone."""
+    apart = {"function", "scenario", "size"}
+    return {item.name for item in fields(kind) if item.metadata.keys() - {"label"}} - apart
+
+
+@st.composite
+def setups(draw: st.DrawFn) -> Setup:
+    setup = Setup().change(function=draw(st.sampled_from(sorted(SUBJECTS))))
+    x0, x1, y0, y1 = setup.extent
+    values = drawn(draw, Setup, free(Setup)) | {
+        "x": draw(st.floats(x0, x1)),
+        "y": draw(st.floats(y0, y1)),
+    }
+    size = {"size": draw(st.integers(2, 2000))} if setup.any_size else {}
+    return setup.change(**values, **size)
+
+
+@st.composite
+def studies(draw: st.DrawFn) -> Study:
+    study = Study().change(scenario=draw(st.sampled_from(sorted(STUDIES))))
+    lanes = draw(st.lists(st.sampled_from(OPTIMIZERS), min_size=1, unique=True))
+    return study.change(**drawn(draw, Study, free(Study)), lanes=tuple(lanes))
+
+
+@given(setups() | studies())
+def test_the_other_pages_links_hold_every_control_through_a_browser(state: Setup | Study) -> None:
+    address = dict(parse_qsl(urlencode(versioned(state.to_query()))))
+    assert type(state).from_query(address) == state
+    assert ("v" in address) == (state != type(state)())
 
 
 @given(experiments)
@@ -167,10 +217,11 @@ def test_the_other_pages_links_are_as_forgiving(kind: Any, subject: str) -> None
 
 
 def wait(lab: Lab, done: Any) -> None:
-    for _ in range(20_000):
+    pause = threading.Event()  # never set
+    for _ in range(12_000):
         if done(lab.trainer.view()):
             return
-        lab.trainer.settled.wait(0.01)
+        pause.wait(0.01)
     raise AssertionError(lab.trainer.view())
 
 

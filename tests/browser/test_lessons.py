@@ -12,7 +12,9 @@ from playwright.sync_api import Page, expect
 
 from app.experiment import Experiment
 from app.lessons.lesson import lessons
-from app.link import Link, read_link
+from app.link import Link, read_link, versioned
+from app.setup import Setup
+from app.theory import Study
 from tests.browser.conftest import wait_until
 from tests.browser.lab import fill, pause, press, step, table, traces, wait_for_step
 
@@ -185,3 +187,34 @@ def test_every_lesson_and_the_instruments_preset_open(open_page: OpenPage) -> No
     expect(bench.get_by_role("spinbutton", name="Point y", exact=True)).to_have_value("1")
     expect(bench.get_by_role("spinbutton", name="Probes k", exact=True)).to_have_value("8")
     assert bench.locator(".st-key-message").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "changed", "state"),
+    [
+        (
+            "instruments?function=l1&draws=40",
+            ("Radius σ", "0.25"),
+            Setup().change(function="l1", draws=40, sigma=0.25),
+        ),
+        (
+            "stationarity?scenario=abs-l1&steps=64",
+            ("Radius δ", "0.25"),
+            Study().change(scenario="abs-l1", steps=64, delta=0.25),
+        ),
+    ],
+)
+def test_the_other_pages_copy_a_link_too(
+    open_page: OpenPage, address: str, changed: tuple[str, str], state: Setup | Study
+) -> None:
+    page = open_page(address)
+    fill(page, *changed)
+    page.wait_for_function("location.search.includes('0.25')")
+    link = copied(page)
+    assert link.startswith(page.url.partition("?")[0] + "?")
+    assert query_of(link) == versioned(state.to_query()) == query_of(page.url)
+    before = controls(page)
+    other = open_page(link.rpartition("/")[2])
+    expect(other.get_by_role("spinbutton", name=changed[0], exact=True)).to_have_value("0.25")
+    assert other.locator(".st-key-message").count() == 0
+    assert controls(other) == before
