@@ -76,6 +76,7 @@ def damping_strips(view: View) -> Chart:
             )
     return {
         "title": "Damping",
+        "across": "step",
         "note": f"factor a, LGI ρ, effective learning rate. Thin: each step, thick: mean of "
         f"{MEAN_WIDTH}. Scatter at small k is the estimator's own, on a plain slope too.",
         "traces": traces,

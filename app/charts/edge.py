@@ -72,7 +72,7 @@ def edge_chart(view: View) -> Chart:
                 yanchor="bottom",
             )
         )
-    return _titled(view) | {"traces": traces, "layout": chart_layout}
+    return _titled(view) | {"across": "step", "traces": traces, "layout": chart_layout}
 
 
 def _most_flipping(

@@ -10,7 +10,8 @@ import numpy as np
 
 from app.live.view import View
 
-#: What a chart function returns: title, note, layout and named traces, all plain JSON.
+#: What a chart function returns: title, note, layout and named traces, all plain JSON; "across"
+#: where the horizontal axis has no title.
 Chart = dict[str, Any]
 
 #: Ends of the step axis: each about a third more than the last.

@@ -99,6 +99,7 @@ def strips_chart(view: View) -> Chart:
         )
     return {
         "title": STRIPS[name],
+        "across": "step",
         "note": _note(view),
         "traces": traces,
         "layout": chart_layout,

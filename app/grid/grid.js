@@ -1,6 +1,7 @@
 // The chart grid: receives messages (see delta.py), keeps its DOM, redraws what changed.
 
 import { Buttons } from "./buttons.js";
+import { labelChart } from "./describe.js";
 import { element } from "./dom.js";
 import { exportButtons, MODEBAR } from "./export.js";
 import { Handle } from "./handle.js";
@@ -276,7 +277,7 @@ class Grid {
       if (/^[xy]axis/.test(key)) axis.autorange = !axis.range;
     }
     if (this.focused === name) [traces, layout] = [enlarge(traces), enlarge(layout)];
-    Plotly.react(panel.chart, traces, { ...layout, width, height }, {
+    const drawn = Plotly.react(panel.chart, traces, { ...layout, width, height }, {
       displaylogo: false,
       displayModeBar: "hover",
       modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d", "autoScale2d"],
@@ -284,6 +285,7 @@ class Grid {
       doubleClick: part.extent ? "autosize" : "reset+autosize", // back to the whole plane
       edits: { shapePosition: Boolean(part.mark) },
     });
+    drawn.then((chart) => labelChart(part, chart));
     this.scrubber?.place?.();
     if (!panel.bound) {
       panel.bound = true;

@@ -12,7 +12,10 @@ import plotly
 
 HERE = Path(__file__).parent
 GRID = HERE.parent / "grid"
-SCRIPTS = (GRID / "dom.js", GRID / "spec.js", GRID / "export.js", HERE / "report.js")
+SCRIPTS = (
+    *(GRID / name for name in ("describe.js", "dom.js", "spec.js", "export.js")),
+    HERE / "report.js",
+)
 STYLE, COLORS = HERE / "report.css", GRID / "grid.css"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 #: No connection of any kind: what the file needs is in it.

@@ -1,6 +1,7 @@
 // Draws a report: words, tables and charts, from messages (see app/grid/delta.py).
 // The page mounts it as a component, a downloaded report holds it whole.
 
+import { labelChart } from "../grid/describe.js";
 import { element } from "../grid/dom.js";
 import { exportButtons, MODEBAR } from "../grid/export.js";
 import { merge, resolve } from "../grid/spec.js";
@@ -121,12 +122,13 @@ class Report {
       if (!width) continue;
       const traces = resolve(part.order.map((key) => part.traces[key]), css);
       const layout = resolve({ ...part.layout, modebar: MODEBAR, width, height: part.height }, css);
-      await Plotly.react(panel.chart, traces, layout, {
+      const drawn = await Plotly.react(panel.chart, traces, layout, {
         displaylogo: false,
         displayModeBar: "hover",
         modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"],
         modeBarButtonsToAdd: (panel.exports ??= exportButtons(Plotly, () => this.about(name))),
       });
+      labelChart(part, drawn);
     }
   }
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from app.lessons.lesson import lessons
 from tests.app.report_cases import tiny, torch_file
 from tests.browser.axe import violations
-from tests.browser.lab import pause, press, wait_for_maps, wait_for_step
+from tests.browser.lab import pause, press, traces, wait_for_maps, wait_for_step
 
 pytestmark = pytest.mark.browser
 
@@ -98,3 +98,31 @@ def test_axe_finds_nothing_serious_on_any_page(open_page: OpenPage, scheme: str)
     for name, show in PAGES.items():
         show(page)
         assert violations(page) == [], name
+
+
+def told(value: float) -> str:
+    """A figure as the text alternatives have it."""
+    return f"{float(f'{value:.3g}'):g}".replace("-", "−")
+
+
+def test_a_chart_is_also_text_with_the_figures_that_it_draws(open_page: OpenPage) -> None:
+    page = open_page(QUICK)
+    open_lab(page)
+    chart = page.get_by_role("figure")
+    expect(chart).to_have_count(7)
+    lines = [trace for trace in traces(page, "strips") if trace["mode"] == "lines"]
+    assert {trace["name"] for trace in lines} == {"AdamW", "S-Adam", "AdamW, smaller step"}
+    text = page.locator('[data-panel="strips"] .cs-chart').get_attribute("aria-label") or ""
+    for trace in lines:
+        end = f"{trace['name']}: {told(trace['y'][-1])} at step {trace['x'][-1]}, "
+        ends = f"lowest {told(min(trace['y']))} at step"
+        assert text.index(end) < text.index(ends, text.index(end)), text
+    (heat,) = [trace for trace in traces(page, "slice") if trace["type"] == "heatmap"]
+    values = [value for row in heat["z"] for value in row]
+    text = page.locator('[data-panel="slice"] .cs-chart').get_attribute("aria-label") or ""
+    assert text.startswith(f"Loss slice. loss: lowest {told(min(values))} at ("), text
+    assert f"highest {told(max(values))} at (" in text
+    # What is drawn anew is told anew.
+    page.locator('.cs-choice[aria-label="Shown"]').select_option("jump")
+    changed = page.locator('[data-panel="strips"] .cs-chart[aria-label^="Loss jump per step."]')
+    expect(changed).to_be_visible()
