@@ -306,7 +306,7 @@ class Objective:
         """What evaluates gradients, and losses where layer by layer is refused."""
         if not isinstance(self._source, ModuleLoss):
             return "function"
-        return "vmap" if self.supports_vmap and not self._prefers_loop() else "loop"
+        return "vmap" if self.supports_vmap and not self.prefers_loop() else "loop"
 
     def _in_chunks(self, evaluate: Callable[[Tensor], Tensor], points: Tensor) -> Tensor:
         if len(points) == 0:
@@ -332,10 +332,16 @@ class Objective:
             chunk = min(chunk, CACHE_BYTES // measured.widest)
         return max(1, chunk)
 
-    def _prefers_loop(self) -> bool:
+    def prefers_loop(self, point: Footprint | None = None) -> bool:
+        """Whether points are evaluated faster one after the other than by `vmap`.
+
+        Args:
+            point: what one keeps; None: on the objective's own batch.
+        """
         if not isinstance(self._source, ModuleLoss) or self.device.type != "cpu":
             return False
-        return CACHE_BYTES // self._measured().widest < SMALLEST_CPU_CHUNK
+        point = self._measured() if point is None else point
+        return CACHE_BYTES // point.widest < SMALLEST_CPU_CHUNK
 
     def _measured(self) -> Footprint:
         if self._footprint is None:

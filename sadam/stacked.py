@@ -18,7 +18,8 @@ class Stacked:
     """An objective at points (N, S, P): N points of each of S seeds.
 
     The points of a seed see one mini-batch, which is never copied for them. Networks go through
-    `vmap` in chunks of seeds and points that fit the objective's memory budget.
+    `vmap` in chunks of seeds and points that fit the objective's memory budget; on a CPU those with
+    large activations one after the other, as convolutions of many runs have no fast form there.
 
     Args:
         objective: the loss; a network must allow `vmap`.
@@ -41,10 +42,11 @@ class Stacked:
             )
         self._objective = objective
         self.rounds_otherwise = own and objective.evaluator == "layered"
-        self._chunk = 1
+        self._chunk, self._looped = 1, False
         if sample is not None:
             one = footprint(lambda theta: objective.loss(theta, sample), objective.theta, sample)
             self._chunk = max(1, objective.memory_bytes // one.total)
+            self._looped = objective.prefers_loop(one)
 
     def losses(self, points: Tensor, batch: Batch | None, *, shared: bool) -> Tensor:
         """f without a gradient.
@@ -111,6 +113,13 @@ class Stacked:
 
     def _values(self, points: Tensor, batch: Batch, shared: bool) -> tuple[Tensor]:
         n, seeds, _ = points.shape
+        if self._looped:
+            losses = [
+                self._objective.loss(point, batch if shared else (batch[0][seed], batch[1][seed]))
+                for of_seeds in points
+                for seed, point in enumerate(of_seeds)
+            ]
+            return (torch.stack(losses).view(n, seeds),)
         if not shared and seeds == 1:
             batch, shared = (batch[0][0], batch[1][0]), True
         if shared:
