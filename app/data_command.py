@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from demo_models.scenarios import FROM_FILES
+from demo_models.scenario import FROM_FILES
 
 #: The exit codes of what is refused, and of Ctrl-C.
 REFUSED, STOPPED = 2, 130
@@ -34,7 +34,7 @@ def run(options: Namespace) -> int:
     Returns:
         0; 2 for what is refused, with one sentence on stderr; 130 after Ctrl-C.
     """
-    from demo_models.archives import DataError
+    from demo_models.published import DataError
 
     try:
         sys.stdout.write(f"{_fetched(options.name, _folder(options.folder))}\n")
@@ -49,7 +49,7 @@ def run(options: Namespace) -> int:
 
 def _folder(given: Path | None) -> Path:
     """The folder that is named; it need not be there yet."""
-    from demo_models.archives import VARIABLE, DataError
+    from demo_models.published import VARIABLE, DataError
 
     named = os.environ.get(VARIABLE, "")
     if given is None and not named:
@@ -63,17 +63,17 @@ def _folder(given: Path | None) -> Path:
 def _fetched(name: str, folder: Path) -> str:
     """Have it there; where it is, in a sentence."""
     from app.compare.progress import Bar
-    from demo_models.archives import CIFAR, VARIABLE, DataError
     from demo_models.download import download
-    from demo_models.tiny_imagenet import FOLDER, URL
+    from demo_models.published import CIFAR, TINY_FOLDER, TINY_URL, VARIABLE, DataError
 
     if name not in CIFAR:
-        if not (folder / FOLDER / "wnids.txt").is_file():
+        if not (folder / TINY_FOLDER / "wnids.txt").is_file():
             raise DataError(
-                f"{name} is not in {folder} and is put there by hand; expected the folder {FOLDER} "
-                f"with wnids.txt, train and val in it: download {URL} and unpack it there."
+                f"{name} is not in {folder} and is put there by hand; expected the folder "
+                f"{TINY_FOLDER} with wnids.txt, train and val in it: download {TINY_URL} and "
+                "unpack it there."
             )
-        return f"{name} is in {folder / FOLDER}."
+        return f"{name} is in {folder / TINY_FOLDER}."
     bar = Bar("MB", scale=1e6)
     part = folder / f"{CIFAR[name].filename}.part"
     bar.free = part.stat().st_size if part.is_file() else 0.0

@@ -19,7 +19,8 @@ from app.fields import (
     take_fields,
     to_text,
 )
-from demo_models.scenarios import DEFAULT, SCENARIOS, Scenario
+from demo_models.scenario import Scenario
+from demo_models.scenarios import DEFAULT, SCENARIOS
 from sadam.lanes import DEFAULT_LANES, LANES
 
 #: What a file of an experiment is.

@@ -16,7 +16,8 @@ from app.fields import (
     take_fields,
     to_text,
 )
-from demo_models.scenarios import SCENARIOS, Scenario
+from demo_models.scenario import Scenario
+from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES, Lane
 
 #: Where every step sees one and the same full batch; a function has no other.

@@ -5,7 +5,7 @@ from torch import Generator, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from demo_models import networks, qat, residual, transformer
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 
 MASK_SEED = 0
 _LAYERS = {"qat": qat.layers, "residual": residual.layers, "transformer": transformer.layers}

@@ -16,18 +16,38 @@ TOY_SAMPLES = 1000
 TOY_NOISE = 0.15  # of two moons: they nearly touch, and 2 % of the samples lie on the wrong side
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """What bytes of images are as numbers: (x / 255 - mean) / std of each channel.
+
+    Args:
+        mean, std: of each channel, in units of 0..1.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return float32 of inputs (..., channels x height x width) uint8, channel by channel."""
+        x = inputs.to(torch.float32).unflatten(-1, (len(self.mean), -1))
+        mean, std = (255.0 * x.new_tensor(part)[:, None] for part in (self.mean, self.std))
+        return x.sub_(mean).div_(std).flatten(-2)
+
+
 @dataclass(frozen=True, eq=False)
 class Data:
     """A data set with its split.
 
     Args:
-        train, test: samples (inputs (N, features) float32, labels (N,) int64).
+        train, test: samples (inputs (N, features) float32 or bytes, labels (N,) int64).
         classes: number of classes; labels are 0 to classes - 1.
+        pixels: makes numbers of inputs that are bytes; None where they are numbers already.
     """
 
     train: Samples
     test: Samples
     classes: int
+    pixels: Pixels | None = None
 
 
 @lru_cache(maxsize=1)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from demo_models.archives import CIFAR, Archive, DataError
+from demo_models.published import CIFAR, Archive, DataError
 
 BLOCK = 1 << 18  # bytes between two reports of progress
 TIMEOUT = 60.0  # seconds without a byte

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from demo_models.quantizers import fake_quantize, fake_quantize_
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 
 
 class QuantLinear(nn.Linear):

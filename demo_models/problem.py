@@ -1,23 +1,26 @@
 """A scenario made ready to train: its samples, its network and where each seed starts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
+from pathlib import Path
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from demo_models import architectures
-from demo_models.archives import CIFAR, load_cifar
-from demo_models.data import DATA_SETS, Data, Samples, with_label_noise
+from demo_models.archives import read_cifar
+from demo_models.data import DATA_SETS, Data, Pixels, Samples, with_label_noise
 from demo_models.functions import FUNCTIONS, AnalyticFunction
 from demo_models.networks import QuantConv2d, QuantLinear
+from demo_models.published import CIFAR, found
 from demo_models.quantizers import levels
-from demo_models.scenarios import Scenario
-from demo_models.tiny_imagenet import load_tiny_imagenet
+from demo_models.scenario import Scenario
+from demo_models.tiny_imagenet import read_tiny_imagenet
 
-PROBE_SAMPLES = 512  # fixed samples that every loss, slice and jump on the page is measured on
+_LOADING = Lock()
 LABEL_NOISE_SEED = 0  # one fixed draw, so that all seeds of a scenario see the same wrong labels
 
 
@@ -29,9 +32,11 @@ class Problem:
         scenario: the declaration this was built from.
         function: f from points (G, 2) to values (G,), or None for a network.
         train: samples (inputs, labels) that batches are drawn from; None for a function.
-        probe: the first 512 of `train`, and the same tensors where it has no more; or None.
+        probe: the first `scenario.probe` of `train`, as numbers; the same tensors where `train` has
+            no more and holds numbers already; or None.
         test: samples never trained on; None for a function.
         classes: number of classes; 0 for a function.
+        pixels: makes numbers of the inputs of `train` and `test` where these are bytes, or None.
     """
 
     scenario: Scenario
@@ -40,6 +45,11 @@ class Problem:
     probe: Samples | None
     test: Samples | None
     classes: int
+    pixels: Pixels | None = None
+
+    def numbers(self, samples: Samples) -> Samples:
+        """Return samples of `train` or `test` as the network takes them."""
+        return samples if self.pixels is None else (self.pixels(samples[0]), samples[1])
 
     def network(self, seed: int) -> nn.Sequential:
         """Return a new network with the initial weights of `seed`.
@@ -138,7 +148,7 @@ def build(scenario: Scenario) -> Problem:
     Raises:
         ValueError: the scenario's function is unknown, or its pool or batch asks for more samples
             than there are; the text names the number and the limit.
-        archives.DataError: a ValueError: the data's files are absent or damaged.
+        published.DataError: a ValueError: the data's files are absent or damaged.
     """
     if scenario.function is not None:
         if scenario.function not in FUNCTIONS:
@@ -147,16 +157,16 @@ def build(scenario: Scenario) -> Problem:
         return Problem(scenario, FUNCTIONS[scenario.function], None, None, None, 0)
     assert scenario.data is not None
     data = _data(scenario.data, scenario.label_noise)
-    train = _first(data.train, scenario.pool, "pool")
+    train = _first(data.train, scenario.pool)
     if scenario.batch > len(train[1]):
         raise ValueError(
             f"batch is {scenario.batch}; expected at most the {len(train[1])} samples of the pool."
         )
-    probe = train if len(train[1]) <= PROBE_SAMPLES else _first(train, PROBE_SAMPLES, "probe")
-    return Problem(scenario, None, train, probe, data.test, data.classes)
+    made = Problem(scenario, None, train, None, data.test, data.classes, data.pixels)
+    few = len(train[1]) <= scenario.probe
+    return replace(made, probe=made.numbers(train if few else _first(train, scenario.probe)))
 
 
-@lru_cache(maxsize=8)
 def _data(name: str, label_noise: float) -> Data:
     data = _loaded(name)
     return with_label_noise(data, label_noise, LABEL_NOISE_SEED) if label_noise else data
@@ -165,13 +175,17 @@ def _data(name: str, label_noise: float) -> Data:
 def _loaded(name: str) -> Data:
     if name in DATA_SETS:
         return DATA_SETS[name]()
-    return load_cifar(name) if name in CIFAR else load_tiny_imagenet()
+    with _LOADING:  # two sessions that ask at once get one copy
+        return _from_files(name, found(name))
 
 
-def _first(samples: Samples, count: int | None, field: str) -> Samples:
+@lru_cache(maxsize=1)  # the last one alone: each takes hundreds of megabytes
+def _from_files(name: str, folder: Path) -> Data:
+    return read_cifar(CIFAR[name], folder) if name in CIFAR else read_tiny_imagenet(folder)
+
+
+def _first(samples: Samples, count: int | None) -> Samples:
     inputs, labels = samples
     if count is not None and count > len(labels):
-        raise ValueError(
-            f"{field} is {count}; expected at most the {len(labels)} training samples."
-        )
+        raise ValueError(f"pool is {count}; expected at most the {len(labels)} training samples.")
     return (inputs[:count], labels[:count]) if count is not None else samples

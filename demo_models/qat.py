@@ -1,5 +1,6 @@
 """The paper's quantized network: rounded convolutions, dropout, one rounded linear layer."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -7,7 +8,7 @@ from torch import Generator, Tensor, nn
 
 from demo_models.images import image_shape
 from demo_models.networks import QuantActivation, QuantConv2d, QuantLinear
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 
 DROPOUT = 0.25  # of the paper's experiments
 
@@ -45,6 +46,11 @@ class MaskedDropout(nn.Module):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (torch's own name)
         """Drop entries of input (..., *shape)."""
         return input * (self.mask / (1.0 - self.p)) if self.training else input
+
+    @property
+    def stacked_output(self) -> Callable[[Tensor], Tensor]:
+        """What does the same to a stack of images (g, n, *shape), in place."""
+        return (lambda x: x.mul_(self.mask / (1.0 - self.p))) if self.training else (lambda x: x)
 
     def extra_repr(self) -> str:
         """Show the arguments when the network is printed."""

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from demo_models.images import image_shape
 from demo_models.networks import QuantActivation, QuantConv2d, QuantLinear
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 
 
 class ResidualBlock(nn.Module):

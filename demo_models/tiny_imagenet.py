@@ -13,45 +13,42 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from demo_models.archives import DataError, data_folder, normalized
-from demo_models.data import Data, Samples
+from demo_models.data import SPLIT_SEED, Data, Pixels, Samples
+from demo_models.published import TINY_FOLDER, DataError
 
-FOLDER = "tiny-imagenet-200"
-URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 SIDE = 64
 # Of the training pixels in 0..1: red, green, blue.
 MEAN, STD = (0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)
 
 
-def load_tiny_imagenet(folder: Path | None = None, *, per_class: int | None = None) -> Data:
+def read_tiny_imagenet(folder: Path, *, per_class: int | None = None) -> Data:
     """Return Tiny ImageNet: up to 100,000 images to train, 10,000 to test.
 
-    A sample is 12288 numbers, channel by channel, row by row, normalised with `MEAN` and `STD`;
-    grey images count as three equal channels. The whole takes 5.4 GB.
+    A sample is 12288 bytes, channel by channel, row by row, and becomes numbers in the batch that
+    takes it; grey images count as three equal channels. The whole takes 1.4 GB. The training images
+    come class by class, so they are shuffled, always alike: their front is the probe set, and their
+    end is what tuning holds out.
 
     Args:
-        folder: that holds tiny-imagenet-200; None: CHATTERSCOPE_DATA.
+        folder: that holds tiny-imagenet-200.
         per_class: training images a class, the first by name; None: all.
 
     Raises:
-        DataError: files are absent or damaged.
+        DataError: files are missing or damaged.
         ValueError: `per_class` is below 1.
     """
     if per_class is not None and per_class < 1:
         raise ValueError(f"per_class is {per_class!r}; expected at least 1, or None for all.")
-    root = (data_folder() if folder is None else folder) / FOLDER
-    if not root.is_dir():
-        raise DataError(
-            f"Tiny ImageNet is not in {root.parent}; unpack {URL} there, as the folder {FOLDER}, "
-            "or choose a scenario on digits, which needs no files."
-        )
+    root = folder / TINY_FOLDER
     classes = _lines(root / "wnids.txt")
     train = [
         (path, label)
         for label, name in enumerate(classes)
         for path in _images(root / "train" / name / "images")[:per_class]
     ]
-    return Data(_samples(train), _samples(_annotated(root / "val", classes)), len(classes))
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(train))
+    test = _samples(_annotated(root / "val", classes))
+    return Data(_samples([train[i] for i in order]), test, len(classes), Pixels(MEAN, STD))
 
 
 def _annotated(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
@@ -80,7 +77,7 @@ def _annotated(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
 def _lines(path: Path) -> list[str]:
     if not path.is_file():
         raise DataError(
-            f"{path.parent} holds no {path.name}; expected the folder {FOLDER} as published: "
+            f"{path.parent} holds no {path.name}; expected the folder {TINY_FOLDER} as published: "
             "unpack it again."
         )
     return [line for line in path.read_text("utf-8", "replace").splitlines() if line]
@@ -90,8 +87,8 @@ def _images(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.JPEG"))
     if not found:
         raise DataError(
-            f"{folder} holds no .JPEG image; expected the folder {FOLDER} as published: unpack it "
-            "again."
+            f"{folder} holds no .JPEG image; expected the folder {TINY_FOLDER} as published: "
+            "unpack it again."
         )
     return found
 
@@ -101,7 +98,7 @@ def _samples(labelled: list[tuple[Path, int]]) -> Samples:
     for row, (path, _) in zip(pixels, labelled, strict=True):
         row[:] = _decoded(path)
     labels = torch.tensor([label for _, label in labelled])
-    return normalized(torch.from_numpy(pixels), MEAN, STD), labels
+    return torch.from_numpy(pixels), labels
 
 
 def _decoded(path: Path) -> np.ndarray:

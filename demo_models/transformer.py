@@ -5,7 +5,7 @@ from torch import Generator, Tensor, nn
 
 from demo_models.images import image_shape
 from demo_models.networks import QuantActivation, QuantLinear
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 
 HEADS = 4
 POSITION_SPREAD = 0.02  # of the initial position vectors, as in ViT

@@ -1,6 +1,6 @@
 """Mini-batches as a pure function of (seed, step), so that any step can be replayed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -23,12 +23,22 @@ class Batches:
         targets: the pool's targets (N, ...), on the same device.
         size: samples a batch B, at least 1.
         seeds: S whole numbers >= 0; the same seed gives the same batches anywhere.
+        numbers: what makes the inputs of a batch of those of the pool, which may be kept as bytes;
+            None takes them as they are.
 
     Raises:
         ValueError: an empty pool, inputs and targets of different length, a bad size or bad seeds.
     """
 
-    def __init__(self, inputs: Tensor, targets: Tensor, size: int, seeds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        size: int,
+        seeds: Sequence[int],
+        *,
+        numbers: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         if len(inputs) == 0 or len(inputs) != len(targets):
             raise ValueError(
                 f"there are {len(inputs)} inputs and {len(targets)} targets; "
@@ -36,11 +46,12 @@ class Batches:
             )
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"the batch size is {size!r}; give a whole number of at least 1.")
-        self.inputs = inputs
-        self.targets = targets
         self.size = min(size, len(inputs))
-        self.seeds = check_seeds(seeds)
         self.full = self.size == len(inputs)
+        self._numbers = numbers
+        self.inputs = self._as_numbers(inputs) if self.full else inputs
+        self.targets = targets
+        self.seeds = check_seeds(seeds)
         self.per_epoch = len(inputs) // self.size
         self._epoch = -1
         self._order = torch.empty(0)
@@ -61,7 +72,10 @@ class Batches:
             self._order = torch.stack([self._shuffle(seed, epoch) for seed in self.seeds])
             self._epoch = epoch
         chosen = self._order[:, place * self.size : (place + 1) * self.size]
-        return self.inputs[chosen], self.targets[chosen]
+        return self._as_numbers(self.inputs[chosen]), self.targets[chosen]
+
+    def _as_numbers(self, inputs: Tensor) -> Tensor:
+        return inputs if self._numbers is None else self._numbers(inputs)
 
     def _shuffle(self, seed: int, epoch: int) -> Tensor:
         mixed = np.random.SeedSequence([_STREAM, seed, epoch]).generate_state(1, np.uint64)

@@ -34,7 +34,7 @@ def check_batches(batches: Batches | None, seeds: tuple[int, ...], objective: Ob
             f"the batches are those of seeds {list(batches.seeds)} and the runs have seeds "
             f"{list(seeds)}; give both the same."
         )
-    for found, expected in zip((batches.inputs, batches.targets), objective.batch, strict=True):
+    for found, expected in zip(batches.at(0), objective.batch, strict=True):
         if (found.dtype, found.device) != (expected.dtype, expected.device):
             raise ValueError(
                 f"the batches hold {found.dtype} on {found.device} where the objective's own batch "

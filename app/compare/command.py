@@ -71,7 +71,7 @@ def run(options: Namespace) -> int:
         0, 2 for what is refused, with one sentence on stderr, or 130 after Ctrl-C.
     """
     from app.compare.plan import PlanError
-    from demo_models.archives import DataError
+    from demo_models.published import DataError
 
     try:
         _compare(options)

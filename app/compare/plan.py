@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from app.compare.tuning import Grid
 from app.experiment import ROUNDING, Experiment, ExperimentError
+from demo_models.published import found
+from demo_models.scenario import FROM_FILES
 
 #: Settings that --grid may vary, by their names on the command line.
 SETTINGS = {
@@ -72,6 +74,7 @@ def plans(
 
     Raises:
         PlanError: one sentence.
+        DataError: a scenario's data are absent.
     """
     axes = [_axis(text) for text in grid]
     twice = [name for name, _ in axes if [other for other, _ in axes].count(name) > 1]
@@ -87,6 +90,9 @@ def plans(
     if len(cells) > MOST_CELLS:
         raise PlanError(f"--grid makes {len(cells):,} cells; expected at most {MOST_CELLS:,}.")
     made = [Plan(_experiment(settings, cell), chosen, device, cell) for cell in cells]
+    for plan in made:  # before a folder is made and workers are started
+        if plan.experiment.problem.data in FROM_FILES:
+            found(plan.experiment.problem.data)
     if tune and made[0].experiment.seeds < 2:
         raise PlanError(
             "--tune lr leaves one seed out at a time and there is one; expected --seeds 2 or more."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from demo_models.data import Samples
-from demo_models.problem import PROBE_SAMPLES, Problem, build
-from demo_models.scenarios import Scenario
+from demo_models.problem import Problem, build
+from demo_models.scenario import Scenario
 
 #: What the test figures are measured on, in words.
 TEST = "samples that are never trained on and that tuning never sees"
@@ -16,11 +16,11 @@ HELD_OUT = 5
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples to train on and to score on.
+    """Samples to train on and to score on; `Problem.numbers` makes numbers of inputs as bytes.
 
     Args:
         train: batches are drawn from these.
-        probe: the fixed samples that the loss is measured on.
+        probe: the fixed samples that the loss is measured on, as numbers.
         scored: what the end of a run is scored on.
         words: what `scored` is.
     """
@@ -37,7 +37,8 @@ def tuning_split(scenario: Scenario) -> Split:
     Args:
         scenario: a network on data.
     """
-    everything = build(replace(scenario, pool=None, batch=1)).train
+    problem = build(replace(scenario, pool=None, batch=1))
+    everything = problem.train
     assert everything is not None
     count = len(everything[1])
     pool = count if scenario.pool is None else min(scenario.pool, count)
@@ -50,7 +51,9 @@ def tuning_split(scenario: Scenario) -> Split:
         words = f"{fewest} of the {pool} training samples, held out while tuning"
     train = _part(everything, 0, trained)
     scored = _part(everything, trained, end)
-    return Split(train, _probe(train), scored, words)
+    few = len(train[1]) <= scenario.probe
+    probe = problem.numbers(train if few else _part(train, 0, scenario.probe))
+    return Split(train, probe, scored, words)
 
 
 def test_split(problem: Problem) -> Split:
@@ -67,7 +70,3 @@ def test_split(problem: Problem) -> Split:
 
 def _part(samples: Samples, start: int, stop: int) -> Samples:
     return samples[0][start:stop], samples[1][start:stop]
-
-
-def _probe(train: Samples) -> Samples:
-    return train if len(train[1]) <= PROBE_SAMPLES else _part(train, 0, PROBE_SAMPLES)

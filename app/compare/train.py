@@ -43,6 +43,8 @@ COLUMNS = (
 )
 #: Rows of it: every step of the newest half, the past ever thinner.
 ROWS = 1024
+#: Samples that a score takes at once; images of CIFAR then take about 0.5 GB on the way.
+SCORED_AT_ONCE = 1000
 #: Steps between two words of how far it is.
 TICK = 10
 #: Steps that the loss jump looks back, as the page's table does.
@@ -133,11 +135,11 @@ class _Together:
         pairs: tuple[Pair, ...],
         seeds: tuple[int, ...],
     ) -> None:
-        self._unit, self._pairs = unit, pairs
+        self._unit, self._problem, self._split, self._pairs = unit, problem, split, pairs
         self._history = History(ROWS)
         lanes, rates = _lanes(pairs)
         self._places = [place * len(seeds) for place in _places(pairs, lanes)]
-        batches, self._error, self._loss = None, None, None
+        batches, self._error = None, None
         if split is None:
             assert problem.function is not None
             start = problem.start(unit.seed).to(unit.device)
@@ -145,11 +147,11 @@ class _Together:
         else:
             network = problem.network(unit.seed).to(unit.device)
             self._objective = Objective.from_module(network, problem.loss, split.probe)
-            scored = _on(split.scored, unit.device)
-            self._error = Objective.from_module(network, problem.error, scored)
-            self._loss = Objective.from_module(network, problem.loss, scored)
+            self._error = Objective.from_module(network, problem.error, split.probe)
             train = _on(split.train, unit.device)
-            batches = Batches(*train, size=unit.experiment.batch, seeds=seeds)
+            batches = Batches(
+                *train, size=unit.experiment.batch, seeds=seeds, numbers=problem.pixels
+            )
         try:
             self._ensemble = Ensemble(
                 self._objective,
@@ -181,8 +183,8 @@ class _Together:
         """What each pair's own seed found at the end, and the steps of the history."""
         theta, history = self._ensemble.theta, self._history
         values = {
-            "accuracy": 1 - _at(self._error, theta),
-            "scored_loss": _at(self._loss, theta),
+            "accuracy": 1 - self._scored(self._error, theta),
+            "scored_loss": self._scored(self._error and self._objective, theta),
             "loss": self._objective.losses(theta).cpu().numpy(),
             "diverged_at": self._ensemble.diverged_at.cpu().numpy(),
         }
@@ -196,6 +198,22 @@ class _Together:
             for pair, place in zip(self._pairs, self._places, strict=True)
         }
         return rows, history.steps
+
+    def _scored(self, objective: Objective | None, theta: Tensor) -> np.ndarray:
+        """The mean over the samples that score, taken in parts, so that memory stays bounded.
+
+        A part has its own scales of rounded activations, and its own statistics where a network
+        normalises, as every batch has while training.
+        """
+        total = np.zeros(len(theta))
+        if objective is None or self._split is None:
+            return np.full(len(theta), np.nan, np.float32)
+        inputs, labels = self._split.scored
+        for start in range(0, len(labels), SCORED_AT_ONCE):
+            part = inputs[start : start + SCORED_AT_ONCE], labels[start : start + SCORED_AT_ONCE]
+            on = objective.with_batch(_on(self._problem.numbers(part), self._unit.device))
+            total += on.losses(theta).cpu().numpy() * len(part[1])
+        return (total / len(labels)).astype(np.float32)
 
 
 def _lanes(pairs: tuple[Pair, ...]) -> tuple[list[Lane], tuple[tuple[str, float], ...]]:
@@ -235,12 +253,6 @@ def _figures(history: History, diverged_at: np.ndarray) -> dict[str, np.ndarray]
         # The last row counts the update planned at the end as well, which is never taken.
         "forwards": columns["history.forwards"][-2],
     }
-
-
-def _at(objective: Objective | None, theta: Tensor) -> np.ndarray:
-    if objective is None:
-        return np.full(len(theta), np.nan, np.float32)
-    return objective.losses(theta).cpu().numpy()
 
 
 def _on(samples: Samples, device: str) -> Samples:

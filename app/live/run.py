@@ -51,6 +51,8 @@ COLUMNS = (
 DEVICE_VARIABLE = "CHATTERSCOPE_DEVICE"
 #: Rows of the history, counted over all runs: 16 MB.
 ROWS = 49_152
+#: Bytes of snapshots, or as many as this many steps take where a network is so large.
+SNAPSHOT_BYTES, FEWEST_SNAPSHOTS = 32 << 20, 24
 #: Samples of the probe set that an instability map uses.
 MAP_SAMPLES = 256
 
@@ -136,8 +138,12 @@ class Run:
             self.map_objective = self.objective.with_batch(
                 (inputs[:MAP_SAMPLES], targets[:MAP_SAMPLES])
             )
-            self.test = Objective.from_module(network, problem.error, problem.test)
-            batches = Batches(*problem.train, size=experiment.batch, seeds=seeds)
+            inputs, targets = (part[: problem.scenario.probe] for part in problem.test)
+            test = problem.numbers((inputs, targets))
+            self.test = Objective.from_module(network, problem.error, test)
+            batches = Batches(
+                *problem.train, size=experiment.batch, seeds=seeds, numbers=problem.pixels
+            )
         else:
             assert problem.function is not None
             begin = problem.start(seeds[0]).to(device)
@@ -157,7 +163,7 @@ class Run:
             moments=None if start is None else start.moments,
         )
         self.history = self._new_history()
-        self.snapshots = Snapshots()
+        self.snapshots = self._new_snapshots()
         self.plane: Plane | None = None
         #: Of the shown seed, by step: places on the plane (L, 2), levels (L, W), kinks (L,).
         self.places: dict[int, np.ndarray] = {}
@@ -223,7 +229,7 @@ class Run:
         Raises:
             ValueError: it is another experiment's, or damaged; nothing is changed.
         """
-        history, snapshots = self._new_history(), Snapshots()
+        history, snapshots = self._new_history(), self._new_snapshots()
         history.restore(state["history"])
         snapshots.restore(state["snapshots"])
         tracker = OscillationTracker.restore(
@@ -288,6 +294,10 @@ class Run:
     def _new_history(self) -> History:
         """Fewer rows for more runs, so that memory stays the same; 256 dense ones at least."""
         return History(min(4096, max(512, ROWS // len(self.ensemble.theta))))
+
+    def _new_snapshots(self) -> Snapshots:
+        fewest = FEWEST_SNAPSHOTS * self.shown(self.ensemble.theta).nbytes
+        return Snapshots(limit_bytes=max(SNAPSHOT_BYTES, fewest))
 
     def shown_rates(self, steps: int) -> np.ndarray:
         """Mean effective learning rate (L,) of the shown seed's lanes over the last steps."""

@@ -16,6 +16,7 @@ from app.link import Link, read_link
 from app.live.pulse import Pulse, current_pulse
 from app.live.trainer import Trainer, log
 from app.live.view import View
+from app.reach import out_of_reach
 
 if TYPE_CHECKING:
     from app.report.resume import Start
@@ -80,6 +81,9 @@ class Lab:
             changed = self.experiment.change(**changes)
         except ExperimentError as error:
             self.message = str(error)
+            return
+        if refused := out_of_reach(changed):
+            self.message = refused
             return
         self.message = ""
         before, self.experiment = self.experiment, changed
@@ -209,6 +213,9 @@ class Lab:
         except ExperimentError as error:
             self.message = str(error)
             return
+        if lacking := out_of_reach(experiment):
+            self.message = lacking
+            return
         self.experiment, self.start, self.at, self.goal = experiment, None, None, 0
         self.message = Link(experiment, refused=tuple(refused)).message
         self.trainer.restart(experiment)
@@ -225,6 +232,8 @@ def current_lab() -> Lab:
     if before is None or before.trainer.ended:
         # A bare address is a first visit; one that names anything shows just that.
         link = read_link(st.query_params)
+        if lacking := out_of_reach(link.experiment):
+            link = Link(Experiment(), hide=link.hide, refused=(*link.refused, lacking))
         st.session_state.lab = Lab(
             link.experiment,
             link.message if before is None else pulse.ended,

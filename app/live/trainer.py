@@ -206,12 +206,12 @@ class Trainer(Worker):
         warm_up()
         from app.live.beside import Beside
         from app.live.run import Run
+        from demo_models.published import DataError
 
         try:
             run = Run(experiment, start)
-        except BudgetError as refusal:
-            with self._lock:
-                self._state, self._message = "failed", str(refusal)
+        except (BudgetError, DataError) as refusal:  # the server owner's matter, no fault
+            self._refuse(str(refusal))
             return
         beside = Beside(run, experiment, self._lock, lambda: not self._running, self.drawn)
         if opening:
@@ -338,8 +338,11 @@ class Trainer(Worker):
             self._state = "preparing"
 
     def _fail(self, error: Exception) -> None:
+        self._refuse(f"The run stopped: {error}")
+
+    def _refuse(self, sentence: str) -> None:
         self._running = False
         self._beside = None
         self.settled.set()
         with self._lock:
-            self._state, self._message = "failed", f"The run stopped: {error}"
+            self._state, self._message = "failed", sentence

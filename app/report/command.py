@@ -20,7 +20,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     Args:
         parser: of the sub-command.
     """
-    from demo_models.scenarios import ACTIVATIONS
+    from demo_models.scenario import ACTIVATIONS
 
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint to inspect")
     parser.add_argument(

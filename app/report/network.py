@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor, nn
 
 from app.checkpoints.errors import shown
-from demo_models.scenarios import Scenario
+from demo_models.scenario import Scenario
 
 #: Names of each kind that a near miss lists.
 LISTED = 10

@@ -23,7 +23,8 @@ from app.report.stacks import (
     read_layers,
 )
 from demo_models.problem import Problem, build
-from demo_models.scenarios import BUILT_IN, SCENARIOS, Scenario
+from demo_models.scenario import BUILT_IN, Scenario
+from demo_models.scenarios import SCENARIOS
 
 #: What an inferred stack is called in choices and reports.
 INFERRED = "inferred"

@@ -13,7 +13,8 @@ from app.report.network import Network
 from app.report.networks import problem_of
 from app.report.tables import DataProblem, Table, problem
 from demo_models.problem import Problem
-from demo_models.scenarios import SCENARIOS, Scenario
+from demo_models.scenario import Scenario
+from demo_models.scenarios import SCENARIOS
 from probes import Objective
 from probes.frozen import frozen_copy
 

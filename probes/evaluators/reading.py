@@ -8,8 +8,9 @@ attributes (properties)
     stacked_output    of a layer without parameters: its function of inputs, both (g, ...)
 
 The functions run without gradients, treat each of the g on its own, and may write into what they
-are given. The dimensions after the first come in any order (samples last, channels last), so each
-number may depend on itself and on the whole, such as a maximum over all of it, not on neighbours.
+are given. Behind a linear layer the dimensions after the first come in any order (samples last), so
+each number may depend on itself and on the whole, such as a maximum over all of it, not on
+neighbours; behind a convolution they are (g, n, C, H, W).
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +94,7 @@ def test_what_scores_is_neither_trained_on_nor_tested_on(key: str) -> None:
 
 
 @pytest.fixture
-def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """All test samples are nan and all their labels wrong by one."""
     honest = problem._loaded
 
@@ -105,10 +104,7 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         wrong = (labels + 1) % data.classes
         return replace(data, test=(torch.full_like(inputs, torch.nan), wrong))
 
-    problem._data.cache_clear()
     monkeypatch.setattr(problem, "_loaded", loaded)
-    yield
-    problem._data.cache_clear()
 
 
 def test_tuning_never_sees_the_test_split(

@@ -18,7 +18,8 @@ import pytest
 
 from app import data_command
 from demo_models import download
-from demo_models.archives import CIFAR, PIXELS, VARIABLE, Archive, read_cifar
+from demo_models.archives import PIXELS, read_cifar
+from demo_models.published import CIFAR, VARIABLE, Archive
 
 NAME = CIFAR["cifar100"].filename
 

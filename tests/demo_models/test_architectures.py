@@ -14,7 +14,8 @@ from demo_models.problem import build as build_problem
 from demo_models.qat import MaskedDropout, redraw_dropout
 from demo_models.quantizers import fake_quantize
 from demo_models.residual import ResidualBlock
-from demo_models.scenarios import SCENARIOS, NetworkSpec
+from demo_models.scenario import NetworkSpec
+from demo_models.scenarios import SCENARIOS
 from demo_models.transformer import Attention
 from probes import Objective
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from demo_models import archives
-from demo_models.archives import CIFAR, VARIABLE, Archive, DataError, data_folder, read_cifar
-from demo_models.data import Data
+from demo_models import archives, problem
+from demo_models.archives import read_cifar
+from demo_models.published import CIFAR, VARIABLE, Archive, DataError, found
+from demo_models.scenarios import SCENARIOS
 
 BOTH = pytest.mark.parametrize("name", CIFAR)
 PACKING = pytest.mark.parametrize("packed", [True, False], ids=["archive", "folder"])
@@ -79,6 +80,7 @@ def test_records_become_normalised_pixels_and_labels(
     write(archive, files, tmp_path, packed)
     data = read_cifar(archive, tmp_path)
     assert data.classes == {"cifar10": 10, "cifar100": 100}[name]
+    assert data.pixels is not None
     for samples, parts in ((data.train, archive.train), (data.test, archive.test)):
         raw = b"".join(files[file] for file, _ in parts)
         rows = np.frombuffer(raw, np.uint8).reshape(-1, archive.label_bytes + 3072)
@@ -86,8 +88,11 @@ def test_records_become_normalised_pixels_and_labels(
         pixels = rows[:, archive.label_bytes :].reshape(-1, 3, 1024) / 255.0
         expected = (pixels - np.reshape(archive.mean, (3, 1))) / np.reshape(archive.std, (3, 1))
         assert samples[0].shape == (len(rows), 3072)
-        assert (samples[0].dtype, samples[1].dtype) == (torch.float32, torch.int64)
-        np.testing.assert_allclose(samples[0].numpy(), expected.reshape(-1, 3072), atol=2e-6)
+        assert (samples[0].dtype, samples[1].dtype) == (torch.uint8, torch.int64), "kept as bytes"
+        numbers = data.pixels(samples[0])
+        assert numbers.dtype == torch.float32
+        np.testing.assert_allclose(numbers.numpy(), expected.reshape(-1, 3072), atol=2e-6)
+        assert torch.equal(data.pixels(samples[0][None])[0], numbers), "of a batch of every seed"
 
 
 def test_the_label_of_cifar_100_is_the_fine_one(tmp_path: Path) -> None:
@@ -204,52 +209,73 @@ def test_links_and_strange_paths_in_an_archive_are_passed_over(tmp_path: Path) -
     assert [found.name for found in tmp_path.iterdir()] == [archive.filename]
 
 
-def test_absent_data_say_what_to_put_where(tmp_path: Path) -> None:
-    assert refusal(CIFAR["cifar100"], tmp_path) == (
-        f"CIFAR-100 is not in {tmp_path}; put cifar-100-binary.tar.gz there, or run "
-        "`python -m app data cifar100`, or choose a scenario on digits, which needs no files."
-    )
+LOOKED_FOR = {
+    "cifar10": "cifar-10-binary.tar.gz, or its unpacked folder cifar-10-batches-bin",
+    "cifar100": "cifar-100-binary.tar.gz, or its unpacked folder cifar-100-binary",
+    "tiny-imagenet": "the folder tiny-imagenet-200",
+}
+HOW = {
+    "cifar10": "run `python -m app data cifar10`, which fetches it",
+    "cifar100": "run `python -m app data cifar100`, which fetches it",
+    "tiny-imagenet": "unpack http://cs231n.stanford.edu/tiny-imagenet-200.zip there",
+}
 
 
-def test_the_folder_comes_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", LOOKED_FOR)
+def test_absent_data_say_what_was_looked_for_where_and_what_gets_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    title = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}.get(name, "Tiny ImageNet")
+    what, how = LOOKED_FOR[name], HOW[name]
+    end = f"{how}, or choose a scenario on digits, which needs no files."
+
+    def said() -> str:
+        with pytest.raises(DataError) as caught:
+            found(name)
+        return str(caught.value)
+
     monkeypatch.setenv(VARIABLE, str(tmp_path))
-    assert data_folder() == tmp_path
+    assert said() == (
+        f"{title} was not found in {tmp_path}, which CHATTERSCOPE_DATA names; expected {what}: "
+        f"{end}"
+    )
     monkeypatch.setenv(VARIABLE, str(tmp_path / "absent"))
-    with pytest.raises(DataError, match=r"CHATTERSCOPE_DATA names '.*absent', which is no folder;"):
-        data_folder()
+    assert said() == (
+        f"{title} was not found: CHATTERSCOPE_DATA names '{tmp_path / 'absent'}', which is no "
+        f"folder; expected it to name a folder with {what}: set it and {end}"
+    )
     monkeypatch.delenv(VARIABLE)
-    with pytest.raises(DataError, match=r"CHATTERSCOPE_DATA is not set; set it to the folder .*di"):
-        data_folder()
+    assert said().startswith(f"{title} was not found: CHATTERSCOPE_DATA is not set; expected it ")
 
 
+def test_data_that_are_there_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    for name, place in (
+        ("cifar100", "cifar-100-binary.tar.gz"),
+        ("cifar10", "cifar-10-batches-bin"),
+        ("tiny-imagenet", "tiny-imagenet-200"),
+    ):
+        (tmp_path / place).mkdir()
+        assert found(name) == tmp_path
+
+
+@pytest.mark.parametrize("key", ["cifar10-4bit", "cifar10-residual"])
 def test_a_scenario_on_cifar_builds_from_the_environments_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from demo_models import problem
-    from demo_models.paper import PAPER
-
     archive = small("cifar10")
     write(archive, contents(archive), tmp_path, packed=True)
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setitem(CIFAR, "cifar10", archive)
-    _forget()
-    try:
-        made = problem.build(replace(PAPER["cifar10-4bit"], batch=5))
-        assert made.train is not None
-        assert isinstance(problem._data("cifar10", 0.0), Data)
-        assert made.network(0)(made.train[0]).shape == (35, 10)
-    finally:
-        _forget()
+    made = problem.build(replace(SCENARIOS[key], batch=5, probe=6))
+    assert made.train is not None
+    assert made.probe is not None
+    assert (made.train[0].dtype, len(made.train[1])) == (torch.uint8, 35)
+    assert torch.equal(made.probe[0], made.numbers(made.train)[0][:6])
+    assert made.network(0)(made.probe[0]).shape == (6, 10)
+    again = problem.build(replace(SCENARIOS["cifar10-2bit"], batch=5))
+    assert again.train is not None
+    assert again.train[0] is made.train[0], "one copy for all sessions"
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(ValueError, match="choose a scenario on digits"):
-        problem.build(PAPER["cifar100-2bit"])
-
-
-def _forget() -> None:
-    """Small data must not stay in the caches that others read."""
-    from demo_models import problem
-
-    problem._data.cache_clear()
-    archives.load_cifar.cache_clear()
+        problem.build(SCENARIOS["cifar100-2bit"])

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from demo_models import download as module
-from demo_models.archives import CIFAR, Archive, DataError
 from demo_models.download import download, fetch
+from demo_models.published import CIFAR, Archive, DataError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 

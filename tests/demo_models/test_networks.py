@@ -13,7 +13,7 @@ from torch.nn import functional
 from demo_models import networks
 from demo_models.networks import QuantActivation, QuantLinear
 from demo_models.quantizers import fake_quantize
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 
 MLP = NetworkSpec("mlp", (64, 64), "relu", 2, 2)
 CNN = NetworkSpec("cnn", (16, 32), "relu", 2, 2)

@@ -7,12 +7,13 @@ import torch
 
 from demo_models.data import DATA_SETS
 from demo_models.paper import PAPER
-from demo_models.problem import build
-from demo_models.scenarios import BUILT_IN, DEFAULT, FROM_FILES, SCENARIOS, NetworkSpec, Scenario
+from demo_models.problem import Problem, build
+from demo_models.scenario import BUILT_IN, FROM_FILES, NetworkSpec, Scenario
+from demo_models.scenarios import DEFAULT, SCENARIOS
+from probes import Objective
 
-ALL = pytest.mark.parametrize("key", SCENARIOS)
 NETWORKS = pytest.mark.parametrize(
-    "key", [key for key, scenario in SCENARIOS.items() if not scenario.is_function]
+    "key", [key for key, scenario in SCENARIOS.items() if scenario.data in BUILT_IN]
 )
 FUNCTIONS = pytest.mark.parametrize(
     "key", [key for key, scenario in SCENARIOS.items() if scenario.is_function]
@@ -30,18 +31,37 @@ def test_the_default_is_that_of_the_design() -> None:
     assert problem.start(0).shape == (8970,)
 
 
-def test_the_papers_scenarios_are_for_files_alone() -> None:
-    assert set(PAPER) & set(SCENARIOS) == set()
-    assert {scenario.data for scenario in PAPER.values()} == set(FROM_FILES)
-    assert {scenario.data for scenario in SCENARIOS.values()} == {None, *BUILT_IN}
+def test_the_papers_scenarios_come_from_files() -> None:
+    assert {scenario.key for scenario in PAPER} <= set(SCENARIOS)
+    assert {s.data for s in SCENARIOS.values()} == {None, *BUILT_IN, *FROM_FILES}
+    assert {s for s in SCENARIOS.values() if s.data in FROM_FILES} == set(PAPER)
     assert set(BUILT_IN) == set(DATA_SETS)
-    for key, scenario in PAPER.items():
-        assert key == scenario.key
-        assert scenario.network is not None
-        assert (scenario.network.kind, scenario.network.hidden) == ("qat", (16, 32))
-        assert (scenario.batch, scenario.about[-1]) == (128, ".")
-    titles = [scenario.title for scenario in PAPER.values()]
-    assert len(set(titles)) == len(titles) == 9
+    for data in FROM_FILES:
+        own = {s.key: s for s in PAPER if s.data == data and s.key != f"{data}-residual"}
+        assert set(own) == {f"{data}-{bits}bit" for bits in (2, 4, 32)}
+        assert len({s.name for s in own.values()}) == 1, "one entry of the menu, and the rounding"
+        for key, scenario in own.items():
+            bits = int(key.rpartition("-")[2].removesuffix("bit"))
+            assert scenario.network == NetworkSpec("qat", (16, 32), "relu", bits, bits)
+            assert (scenario.batch, scenario.probe) == (128, 256)
+    for data in ("cifar10", "cifar100"):
+        network = SCENARIOS[f"{data}-residual"].network
+        assert network is not None
+        assert network.kind == "residual"
+
+
+@pytest.mark.parametrize("scenario", PAPER, ids=lambda scenario: scenario.key)
+def test_the_papers_networks_train_as_a_stack(scenario: Scenario) -> None:
+    features = 12288 if scenario.data == "tiny-imagenet" else 3072
+    inputs = torch.randn(3, features, generator=torch.Generator().manual_seed(0))
+    samples = (inputs, torch.tensor([0, 1, 2]))
+    problem = Problem(scenario, None, samples, samples, samples, classes=10)
+    objective = Objective.from_module(problem.network(0), problem.loss, samples)
+    assert objective.supports_vmap
+    losses, gradients = objective.losses_and_gradients(problem.start(1)[None])
+    assert losses.isfinite().all()
+    assert gradients.isfinite().all()
+    assert float(gradients.norm()) > 0
 
 
 def test_keys_and_titles_name_one_scenario_each() -> None:
@@ -180,6 +200,8 @@ def test_a_network_that_cannot_be_built_is_refused(changes: dict[str, object], t
         ({"batch": 0}, "batch is 0; expected at least 1."),
         ({"pool": 0}, "pool is 0; expected at least 1."),
         ({"steps": -1}, "steps is -1; expected at least 1."),
+        ({"probe": 0}, "probe is 0; expected at least 1."),
+        ({"most_runs": 0}, "most_runs is 0; expected at least 1."),
         ({"label_noise": 1.5}, "label_noise is 1.5; expected 0 to 1."),
         (
             {"data": "mnist"},

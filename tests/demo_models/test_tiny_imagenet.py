@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from demo_models.archives import DataError
-from demo_models.tiny_imagenet import FOLDER, MEAN, STD, load_tiny_imagenet
+from demo_models.data import Pixels
+from demo_models.published import TINY_FOLDER, DataError
+from demo_models.tiny_imagenet import MEAN, STD, read_tiny_imagenet
 
 CLASSES = ("n02", "n01", "n03")  # not in order: labels follow wnids.txt
 COLOURS = ((200, 30, 60), (10, 220, 90), (120, 120, 120))
@@ -23,7 +24,7 @@ def image(path: Path, colour: tuple[int, int, int], side: int = 64, mode: str = 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    root = tmp_path / FOLDER
+    root = tmp_path / TINY_FOLDER
     for name, colour in zip(CLASSES, COLOURS, strict=True):
         for i in range(3):
             image(root / "train" / name / "images" / f"{name}_{i}.JPEG", colour)
@@ -38,42 +39,38 @@ def root(tmp_path: Path) -> Path:
 
 def refusal(root: Path) -> str:
     with pytest.raises(DataError) as caught:
-        load_tiny_imagenet(root.parent)
+        read_tiny_imagenet(root.parent)
     return str(caught.value)
 
 
-def test_images_become_normalised_pixels_and_labels(root: Path) -> None:
-    data = load_tiny_imagenet(root.parent)
+def test_images_become_bytes_and_labels_in_a_fixed_shuffle(root: Path) -> None:
+    data = read_tiny_imagenet(root.parent)
     assert (data.classes, data.train[0].shape) == (3, (9, 3 * 64 * 64))
-    assert data.train[1].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    labels = data.train[1].tolist()
+    assert sorted(labels) == [0, 0, 0, 1, 1, 1, 2, 2, 2] != labels, "not class by class"
+    assert read_tiny_imagenet(root.parent).train[1].tolist() == labels
     assert data.test[1].tolist() == [0, 1, 2, 0]
-    assert (data.train[0].dtype, data.train[1].dtype) == (torch.float32, torch.int64)
-    for (inputs, labels), count in ((data.train, 9), (data.test, 4)):
-        pixels = inputs.view(count, 3, -1).mean(2) * torch.tensor(STD) + torch.tensor(MEAN)
-        expected = np.array(COLOURS)[labels] / 255.0
+    assert (data.train[0].dtype, data.train[1].dtype) == (torch.uint8, torch.int64)
+    assert data.pixels == Pixels(MEAN, STD)
+    for inputs, found in (data.train, data.test):
+        means = inputs.view(len(found), 3, -1).float().mean(2)
         # JPEG keeps a plain colour to about two of 255 levels.
-        np.testing.assert_allclose(pixels.numpy(), expected, atol=3 / 255)
+        np.testing.assert_allclose(means.numpy(), np.array(COLOURS)[found], atol=3)
 
 
 def test_grey_images_have_three_equal_channels(root: Path) -> None:
-    image(root / "train" / "n02" / "images" / "n02_0.JPEG", (90, 90, 90), mode="L")
-    inputs, _ = load_tiny_imagenet(root.parent).train
-    pixels = inputs[0].view(3, -1) * torch.tensor(STD)[:, None] + torch.tensor(MEAN)[:, None]
-    torch.testing.assert_close(pixels * 255, torch.full((3, 4096), 90.0), rtol=0, atol=1.5)
+    image(root / "val" / "images" / "val_0.JPEG", (90, 90, 90), mode="L")
+    inputs, _ = read_tiny_imagenet(root.parent).test
+    pixels = inputs[0].view(3, -1).float()
+    torch.testing.assert_close(pixels, torch.full((3, 4096), 90.0), rtol=0, atol=1.5)
 
 
 def test_fewer_images_a_class_can_be_read(root: Path) -> None:
-    data = load_tiny_imagenet(root.parent, per_class=2)
-    assert data.train[1].tolist() == [0, 0, 1, 1, 2, 2]
+    data = read_tiny_imagenet(root.parent, per_class=2)
+    assert sorted(data.train[1].tolist()) == [0, 0, 1, 1, 2, 2]
     assert len(data.test[1]) == 4
     with pytest.raises(ValueError, match=r"per_class is 0; expected at least 1, or None for all\."):
-        load_tiny_imagenet(root.parent, per_class=0)
-
-
-def test_absent_data_say_what_to_put_where(tmp_path: Path) -> None:
-    text = refusal(tmp_path / FOLDER)
-    assert text.startswith(f"Tiny ImageNet is not in {tmp_path}; unpack http")
-    assert text.endswith("or choose a scenario on digits, which needs no files.")
+        read_tiny_imagenet(root.parent, per_class=0)
 
 
 def test_a_truncated_image_is_named(root: Path) -> None:

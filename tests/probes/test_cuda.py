@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from demo_models import networks
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 from probes import Objective, Plane, instability, instability_map, loss_slice, random_plane
 
 pytestmark = [

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from demo_models import networks
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 from probes import Objective, random_plane
 from probes.evaluators import layered
 from probes.evaluators.criteria import CrossEntropy, is_cross_entropy, stacked_criterion

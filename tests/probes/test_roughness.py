@@ -12,7 +12,7 @@ from torch import nn
 
 from demo_models.data import DATA_SETS
 from demo_models.networks import build
-from demo_models.scenarios import NetworkSpec
+from demo_models.scenario import NetworkSpec
 from probes import Objective, roughness_curves
 from probes.directions import draw_directions, normalize_directions
 
