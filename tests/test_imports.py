@@ -67,7 +67,7 @@ def test_the_checker_tells_good_from_bad(room: str, source: str, expected: list[
     assert violations(room, source) == expected
 
 
-@pytest.mark.parametrize("module", ["demo_models.scenarios", "sadam.lanes"])
+@pytest.mark.parametrize("module", ["demo_models.scenarios", "sadam.lanes", "app.reach"])
 def test_declarations_load_without_torch(module: str) -> None:
     program = f"import sys, {module}; print('torch' in sys.modules, 'numpy' in sys.modules)"
     result = subprocess.run(

@@ -20,13 +20,13 @@ BOTH = pytest.mark.parametrize("name", CIFAR)
 PACKING = pytest.mark.parametrize("packed", [True, False], ids=["archive", "folder"])
 
 
-def small(name: str) -> Archive:
-    """The same format with 7 records a training file and 4 to test."""
+def small(name: str, train: int = 7, test: int = 4) -> Archive:
+    """The same format with so many records a training file, and to test."""
     archive = CIFAR[name]
     return replace(
         archive,
-        train=tuple((file, 7) for file, _ in archive.train),
-        test=tuple((file, 4) for file, _ in archive.test),
+        train=tuple((file, train) for file, _ in archive.train),
+        test=tuple((file, test) for file, _ in archive.test),
     )
 
 

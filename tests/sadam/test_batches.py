@@ -51,3 +51,20 @@ def test_a_batch_as_large_as_the_pool_is_the_pool_itself():
         inputs, _ = batches.at(17)
         assert batches.full
         assert inputs is POOL
+
+
+def test_bytes_become_numbers_in_the_batch_that_takes_them():
+    pool = torch.arange(30, dtype=torch.uint8).view(10, 3)
+    targets = torch.arange(10)
+
+    def numbers(inputs: torch.Tensor) -> torch.Tensor:
+        return inputs.float() / 2
+
+    batches = Batches(pool, targets, 4, [3, 8], numbers=numbers)
+    assert batches.inputs is pool
+    inputs, chosen = batches.at(1)
+    assert (inputs.dtype, tuple(inputs.shape)) == (torch.float32, (2, 4, 3))
+    assert torch.equal(inputs, pool[chosen].float() / 2)
+    assert torch.equal(chosen, Batches(pool, targets, 4, [3, 8]).at(1)[1]), "the same samples"
+    whole, _ = Batches(pool, targets, 10, [3], numbers=numbers).at(0)
+    assert torch.equal(whole, pool.float() / 2)
