@@ -13,9 +13,11 @@ from sadam.lanes import LANES
 #: Lanes that damp by the same law but cannot see the geometry.
 SAME_LAW = ("swapped", "random-law")
 CONTROLS = ("smaller", *SAME_LAW)
+#: What learning rates a verdict holds at.
+AT_ONE_RATE, AT_THEIR_BEST = "At this learning rate", "Each at its best rate,"
 
 
-def verdict(view: View) -> str:
+def verdict(view: View, rates: str = AT_ONE_RATE) -> str:
     """What the controls say about S-Adam, over the seeds; "" where there is nothing to compare.
 
     Better than plain AdamW and than every control, one of the same damping law among them: the
@@ -23,6 +25,7 @@ def verdict(view: View) -> str:
 
     Args:
         view: the run at the step that is shown; needs S-Adam, AdamW and two seeds.
+        rates: `AT_ONE_RATE`, or `AT_THEIR_BEST` where each lane has its own.
     """
     experiment = view.experiment
     if experiment.seeds < 2 or not {"sadam", "adamw"} <= set(experiment.lanes) or not view.last:
@@ -32,7 +35,7 @@ def verdict(view: View) -> str:
     scores = _better(figure, view)
     said = [f"{LANES[key].title}'s: {scores[key][1]}" for key in ("adamw", *controls)]
     head = f"{experiment.seeds} seeds, S-Adam's {name} against "
-    return f"{head}{'; '.join(said)}. {_conclusion(scores, controls)}"
+    return f"{head}{'; '.join(said)}. {_conclusion(scores, controls, rates)}"
 
 
 def _better(figure: Figure, view: View) -> dict[str, tuple[int, str]]:
@@ -54,9 +57,9 @@ def _better(figure: Figure, view: View) -> dict[str, tuple[int, str]]:
     return found
 
 
-def _conclusion(scores: dict[str, tuple[int, str]], controls: list[str]) -> str:
+def _conclusion(scores: dict[str, tuple[int, str]], controls: list[str], rates: str) -> str:
     if scores["adamw"][0] < 1:
-        return "At this learning rate S-Adam is no better than AdamW."
+        return f"{rates} S-Adam is no better than AdamW."
     if not controls:
         return "Add its controls to see whether the geometry did it or the smaller step."
     if any(scores[key][0] < 1 for key in controls):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.charts.spec import number
-from app.charts.verdict import verdict
+from app.charts.verdict import AT_ONE_RATE, AT_THEIR_BEST, verdict
 from app.compare.comparison import Result
 from app.compare.tuning import rate
 from app.live.view import View
@@ -16,8 +16,6 @@ from probes.statistics import Interval, paired_interval
 from sadam.lanes import LANES
 
 LEVEL = 0.90
-#: How verdict.py speaks of rates, and how it is said where every lane has its own.
-AT_ONE_RATE, AT_ITS_BEST = "At this learning rate S-Adam", "Each at its best rate, S-Adam"
 
 
 @dataclass(frozen=True)
@@ -132,11 +130,9 @@ def sentences(result: Result) -> tuple[str, ...]:
         diverged_at=result.runs["diverged_at"].reshape(-1),
         samples=int(name == "accuracy"),  # whether there are any
     )
-    said_of_it = verdict(view)
+    said_of_it = verdict(view, AT_ONE_RATE if result.tuned is None else AT_THEIR_BEST)
     if not said_of_it:
         said_of_it = "No verdict on S-Adam: it takes the lanes adamw and sadam and two seeds."
-    elif result.tuned is not None:
-        said_of_it = said_of_it.replace(AT_ONE_RATE, AT_ITS_BEST)
     means = result.runs[name].mean(axis=1) * scale
     lane = int(np.argmax(means) if name == "accuracy" else np.argmin(means))
     best = f"{'Highest' if name == 'accuracy' else 'Lowest'} mean {title.partition(',')[0].lower()}"

@@ -17,7 +17,7 @@ from scipy import stats
 from app.charts.spec import number
 from app.compare.comparison import FIGURES, Result, Tuned
 from app.compare.plan import plans
-from app.compare.tables import AT_ITS_BEST, AT_ONE_RATE, sentences
+from app.compare.tables import sentences
 from app.experiment import Experiment
 from tests.app.compare_cases import TUNED, compare
 from tests.app.test_charts import decoded
@@ -179,7 +179,8 @@ def test_the_verdict_says_whether_every_lane_has_its_own_rate(tuned: Tuned | Non
     ends = f"({number(-high)} to {number(-low)})"
     assert found == (
         f"3 seeds, S-Adam's accuracy against AdamW's: worse by {number(-gaps.mean())} points "
-        f"{ends}. {AT_ITS_BEST if tuned else AT_ONE_RATE} is no better than AdamW."
+        f"{ends}. {'Each at its best rate,' if tuned else 'At this learning rate'} S-Adam is no "
+        "better than AdamW."
     )
     assert best == "Highest mean test accuracy: AdamW, 91.3 %."
 

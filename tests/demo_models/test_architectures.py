@@ -76,6 +76,17 @@ def test_a_dropout_mask_stays_until_it_is_redrawn() -> None:
     assert "(32, 8, 8), p=0.25" in repr(network)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_the_papers_network_is_evaluated_layer_by_layer(training: bool) -> None:
+    network = build(QAT, 3072, 10, seed=0).double().train(training)
+    x, labels = samples(9, 3072)
+    objective = Objective.from_module(network, functional.cross_entropy, (x, labels))
+    assert objective.evaluator == "layered"
+    points = objective.theta + 0.05 * torch.randn(4, objective.size, dtype=torch.float64)
+    expected = torch.stack([objective.loss(point) for point in points])
+    torch.testing.assert_close(objective.losses(points), expected)
+
+
 @pytest.mark.parametrize("p", [-0.1, 1.0, float("nan")])
 def test_a_share_that_drops_everything_is_refused(p: float) -> None:
     with pytest.raises(ValueError, match=rf"p is {p}; expected at least 0 and less than 1\."):

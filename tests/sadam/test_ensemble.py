@@ -320,6 +320,19 @@ def test_a_tight_memory_budget_changes_nothing_but_the_chunks():
     assert (wide.theta - narrow.theta).abs().max() <= 1e-12
 
 
+@pytest.mark.parametrize("size", [16, 60])
+def test_runs_one_after_the_other_train_as_a_stack(size: int, monkeypatch: pytest.MonkeyPatch):
+    stacked = ensemble(size=size)
+    for _ in range(5):
+        stacked.step()
+    monkeypatch.setattr("probes.objective.CACHE_BYTES", 1)  # whatever a run keeps is too large
+    monkeypatch.delattr("sadam.stacked.vmap")
+    looped = ensemble(size=size)
+    for _ in range(5):
+        looped.step()
+    assert (stacked.theta - looped.theta).abs().max() <= 1e-12
+
+
 def function(f, initial: list[list[float]], lanes=THREE, **settings) -> Ensemble:
     theta = torch.tensor(initial, dtype=torch.float64)
     return Ensemble(
