@@ -41,7 +41,7 @@ GRID = Budget(
 )
 SEEDS = Budget("CHATTERSCOPE_MAX_SEEDS", ("seeds",), 4, 32, "seeds at once")
 LANES = Budget("CHATTERSCOPE_MAX_LANES", ("lanes",), 3, 8, "optimizers at once")
-STEPS = Budget("CHATTERSCOPE_MAX_STEPS", ("steps",), 2_000, 100_000, "steps of a run")
+STEPS = Budget("CHATTERSCOPE_MAX_STEPS", ("steps",), 20_000, 100_000, "steps of a run")
 PARAMETERS = Budget(
     "CHATTERSCOPE_MAX_PARAMETERS",
     (),

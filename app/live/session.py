@@ -232,11 +232,15 @@ def current_lab() -> Lab:
     if before is None or before.trainer.ended:
         # A bare address is a first visit; one that names anything shows just that.
         link = read_link(st.query_params)
+        message = link.message if before is None else pulse.ended
         if lacking := out_of_reach(link.experiment):
-            link = Link(Experiment(), hide=link.hide, refused=(*link.refused, lacking))
+            link, message = (
+                Link(Experiment(), hide=link.hide),
+                f"{lacking} Digits are shown instead.",
+            )
         st.session_state.lab = Lab(
             link.experiment,
-            link.message if before is None else pulse.ended,
+            message,
             opening=not st.query_params,
             goal=link.step,
             hide=link.hide,

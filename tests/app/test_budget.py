@@ -27,8 +27,8 @@ SMALL = {
     "CHATTERSCOPE_MAX_GRID": "33",
     "CHATTERSCOPE_MAX_SEEDS": "4",
     "CHATTERSCOPE_MAX_LANES": "3",
-    "CHATTERSCOPE_MAX_STEPS": "2000",
-    "CHATTERSCOPE_MAX_PARAMETERS": "100000",
+    "CHATTERSCOPE_MAX_STEPS": "20000",
+    "CHATTERSCOPE_MAX_PARAMETERS": "200000",
 }
 
 
@@ -49,7 +49,7 @@ def whose(variable: str) -> str:
 OVER = {
     "seeds=5": "Seeds (seeds) is '5'; expected a whole number from 1 to 4"
     + whose("CHATTERSCOPE_MAX_SEEDS"),
-    "steps=2001": "Steps (steps) is '2001'; expected a whole number from 1 to 2000"
+    "steps=20001": "Steps (steps) is '20001'; expected a whole number from 1 to 20000"
     + whose("CHATTERSCOPE_MAX_STEPS"),
     "slice_resolution=65": "Slice points (slice_resolution) is '65'; expected a whole number from "
     "9 to 33" + whose("CHATTERSCOPE_MAX_GRID"),
@@ -135,8 +135,8 @@ def test_no_link_gets_over_a_budget(seeds: int, steps: int) -> None:
     take_budgets(SMALL)
     link = read_link({"seeds": str(seeds), "steps": str(steps)})
     assert link.experiment.seeds <= 4
-    assert link.experiment.steps <= 2000
-    assert bool(link.message) == (not 1 <= seeds <= 4 or not 1 <= steps <= 2000)
+    assert link.experiment.steps <= 20_000
+    assert bool(link.message) == (not 1 <= seeds <= 4 or not 1 <= steps <= 20_000)
 
 
 def test_a_server_with_a_wrong_setting_does_not_start() -> None:

@@ -65,9 +65,7 @@ def labs(query: dict[str, str]) -> AppTest:
 @pytest.mark.usefixtures("absent")
 def test_a_link_to_absent_data_says_so_and_shows_digits() -> None:
     page = labs({"scenario": "cifar100-2bit", "lr": "0.002", "step": "5"})
-    assert [text.value for text in page.text] == [
-        f"{ABSENT} The rest of the link is taken, the defaults elsewhere."
-    ]
+    assert [text.value for text in page.text] == [f"{ABSENT} Digits are shown instead."]
     lab = page.session_state.lab
     assert (lab.experiment, lab.goal) == (Experiment(), 0)
     assert page.selectbox("field-scenario").value == "digits-2bit"
