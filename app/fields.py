@@ -11,6 +11,8 @@ from sadam.lanes import LANES
 
 #: The version of links and files; raise it when a name or a default changes its meaning.
 VERSION = 1
+#: The one look that a link may ask for, beside the fields.
+PROJECTOR = "projector"
 #: Optimizers at once: as many as there are colours to tell apart.
 MOST_LANES = 8
 #: Unknown parameters of a link that are named; a hostile one may have thousands.
@@ -129,7 +131,8 @@ def take_fields(
         default: what holds where nothing is given.
         subject: the field that brings others' defaults with it, so it is taken first.
         change: takes the subject by its name and gives the state with what it brings.
-        given: name -> value, as text or of the field's own kind; "v" is the link's version.
+        given: name -> value, as text or of the field's own kind; "v" is the link's version,
+            "look" that of the page.
         refused: takes a sentence for each field that was not taken; None raises the first.
 
     Raises:
@@ -143,7 +146,12 @@ def take_fields(
             f"The link's version (v) is {ascii(version)[:60]}; expected {VERSION}: what is known "
             "of it is taken."
         )
-    unknown = [name for name in given if name not in known and name != "v"]
+    look = given.get("look", PROJECTOR)
+    if look != PROJECTOR:
+        sentences.append(
+            f"The link's look (look) is {ascii(look)[:60]}; expected {PROJECTOR} or nothing."
+        )
+    unknown = [name for name in given if name not in known and name not in ("v", "look")]
     if unknown:
         named = ", ".join(ascii(name)[:60] for name in unknown[:MOST_NAMED])
         more = f" and {len(unknown) - MOST_NAMED} more" if len(unknown) > MOST_NAMED else ""

@@ -13,10 +13,11 @@ if str(ROOT) not in sys.path:
 
 import plotly  # noqa: E402
 import streamlit as st  # noqa: E402
-from starlette.responses import FileResponse  # noqa: E402
+from starlette.responses import FileResponse, JSONResponse  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
 from app.budget import take_budgets  # noqa: E402
+from app.glossary import as_json  # noqa: E402
 from app.live.pulse import idle_seconds  # noqa: E402
 from app.live.warmup import warm_up  # noqa: E402
 
@@ -37,9 +38,14 @@ def _file(path: Path) -> Route:
     return Route(f"/chatterscope/{path.name}", respond)
 
 
+async def _glossary(_request: object) -> JSONResponse:
+    return JSONResponse(as_json(), headers={"Cache-Control": "no-cache"})
+
+
 take_budgets(os.environ)
 idle_seconds()  # a wrong value is said at the start, not to the first visitor
-app = st.App(ROOT / "app" / "script.py", routes=[_file(path) for path in FILES])
+ROUTES = [_file(path) for path in FILES] + [Route("/chatterscope/glossary.json", _glossary)]
+app = st.App(ROOT / "app" / "script.py", routes=ROUTES)
 
 # The first paint must not wait for torch: it is imported beside the server's own start.
 threading.Thread(target=warm_up, name="warm-up", daemon=True).start()

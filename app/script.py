@@ -15,6 +15,11 @@ import streamlit as st  # noqa: E402
 from app.views import navigation  # noqa: E402
 
 st.set_page_config(
-    page_title="Chatterscope", page_icon="〰️", layout="wide", initial_sidebar_state=232
+    page_title="Chatterscope",
+    page_icon="〰️",
+    layout="wide",
+    initial_sidebar_state=232,
+    # The menu has the choice of light and dark, and is there only where it has an item.
+    menu_items={"About": "Chatterscope: an oscilloscope for gradient chattering."},
 )
 navigation.run()

@@ -90,6 +90,7 @@ def ahead_chart(view: View) -> Chart:
     chart_layout |= {"annotations": annotations, "shapes": shapes}
     return {
         "title": "One step ahead",
+        "breaks": True,  # large labels take two lines
         "note": _note(view),
         "traces": traces,
         "layout": chart_layout,

@@ -5,9 +5,11 @@ import { labelChart } from "./describe.js";
 import { element } from "./dom.js";
 import { exportButtons, MODEBAR } from "./export.js";
 import { Handle } from "./handle.js";
+import { helpFor } from "./help.js";
 import { bindKeys } from "./keys.js";
 import { Scrubber } from "./scrubber.js";
-import { enlarge, merge, resolve } from "./spec.js";
+import { breakLabels, enlarge, merge, pageLook, resolve } from "./spec.js";
+import { drawSentence, drawStatus, drawTable, menu } from "./words.js";
 
 const BASE = new URL(".", import.meta.url);
 
@@ -45,6 +47,7 @@ function loadStyle() {
 
 class Grid {
   constructor(parent, page) {
+    this.page = page;
     this.names = PAGES[page];
     this.hovered = this.names[0];
     this.seq = -1;
@@ -72,7 +75,10 @@ class Grid {
     }
     this.root.append(this.next);
     parent.append(this.status, this.root);
-    this.resize = new ResizeObserver(() => this.redraw());
+    this.resize = new ResizeObserver(() => {
+      this.theme(); // another size of letters arrives without a message
+      this.redraw();
+    });
     for (const { chart } of Object.values(this.panels)) this.resize.observe(chart);
     this.unbindKeys = bindKeys(this);
     foldSidebar();
@@ -99,9 +105,11 @@ class Grid {
     cancel.onclick = () => this.act({ do: "cancel" });
     progress.append(label, bar, cancel);
     progress.hidden = true;
-    head.append(choices, title, note);
+    const shown = () => (this.parts[name]?.choices ?? []).map(({ value }) => String(value));
+    const [help, card] = helpFor(this.page, name, shown);
+    head.append(choices, title, help, note);
     const chart = element("div", "cs-chart");
-    box.append(head, chart, progress);
+    box.append(head, chart, progress, card);
     this.root.append(box);
     return { box, title, note, choices, progress, bar, label, chart };
   }
@@ -155,14 +163,12 @@ class Grid {
     this.draw();
   }
 
-  /** Light or dark, read off the page; a change redraws everything. */
+  /** As the page looks; a change redraws everything. */
   theme() {
-    const page = getComputedStyle(document.querySelector(".stApp") ?? document.body);
-    const [r, g, b] = page.backgroundColor.match(/[\d.]+/g).map(Number);
-    const theme = 0.299 * r + 0.587 * g + 0.114 * b < 128 ? "dark" : "light";
-    if (this.root.dataset.theme === theme) return;
-    this.root.dataset.theme = this.status.dataset.theme = theme;
-    if (this.buttons) this.buttons.root.dataset.theme = theme;
+    const { theme, look } = pageLook();
+    if (this.root.dataset.theme === theme && this.root.dataset.look === look) return;
+    for (const { dataset } of [this.root, this.status]) Object.assign(dataset, { theme, look });
+    if (this.buttons) Object.assign(this.buttons.root.dataset, { theme, look });
     this.redraw();
   }
 
@@ -180,12 +186,18 @@ class Grid {
     this.root.ariaBusy = "true";
     const Plotly = await loadPlotly();
     const words = {
-      status: (part) => this.drawStatus(part),
+      status: (part) => {
+        drawStatus(this.status, part);
+        this.buttons?.draw(part);
+      },
       scrubber: (part) => this.scrubber.draw(part),
       point: (part) => this.scrubber.draw(part),
-      sentence: (part) => this.drawSentence(part),
+      sentence: (part) => drawSentence(this.sentence, part),
       next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
-      table: (part) => this.drawTable(part),
+      table: (part) => {
+        this.root.classList.toggle("cs-many", part.rows.length > 4);
+        drawTable(this.table, part, (field, value) => this.set(field, value));
+      },
     };
     while (this.dirty.size && !this.closed) {
       await new Promise(requestAnimationFrame);
@@ -197,62 +209,6 @@ class Grid {
       if (name && this.parts[name]) this.drawChart(Plotly, name, this.parts[name]);
     }
     this.root.ariaBusy = "false";
-  }
-
-  drawStatus({ text, state, step, rate, done, message }) {
-    this.buttons?.draw({ state });
-    const words = text !== undefined
-      ? [element("span", "cs-doing", text)]
-      : [element("span", "", "Step "), element("b", "cs-step", String(step)),
-         element("span", "cs-rate", rate)];
-    this.status.replaceChildren(...words);
-    if (done !== null && done !== undefined) {
-      const bar = Object.assign(element("progress", ""), { max: 1, value: done });
-      bar.setAttribute("aria-label", text ?? "First run");
-      this.status.append(bar);
-    }
-    if (message) this.status.append(element("span", "cs-failed", message));
-  }
-
-  drawSentence({ parts, verdict }) {
-    const spans = parts.map(({ text, color }) => {
-      const span = element(color ? "b" : "span", "", text);
-      if (color) span.style.color = color;
-      return span;
-    });
-    this.sentence.replaceChildren(...spans);
-    if (verdict) this.sentence.append(element("span", "cs-verdict", verdict));
-  }
-
-  drawTable({ choices, columns, rows }) {
-    const head = element("tr", "");
-    const first = element("th", "cs-name");
-    first.append(...choices.map((choice) => this.select(choice)));
-    head.append(first);
-    for (const { title, help } of columns) {
-      const cell = element("th", "", title);
-      cell.title = help;
-      head.append(cell);
-    }
-    const body = rows.map(({ key, color, glyph, title, cells }) => {
-      const row = element("tr", "");
-      row.dataset.lane = key;
-      const name = element("th", "cs-name", `${glyph} ${title}`);
-      name.scope = "row";
-      name.style.color = color;
-      row.append(name, ...cells.map(({ text, below, beside, stale }) => {
-        const cell = element("td", stale ? "cs-stale" : "", text);
-        if (below) cell.append(element("span", "cs-below", below));
-        if (beside) cell.append(element("span", "cs-beside", beside));
-        return cell;
-      }));
-      return row;
-    });
-    // A menu that is open under a person's hand stays.
-    this.root.classList.toggle("cs-many", rows.length > 4);
-    this.table.classList.toggle("cs-paired", choices.length > 1);
-    const open = document.activeElement?.closest(".cs-table") && this.table.rows[0];
-    this.table.replaceChildren(open || head, ...body);
   }
 
   drawChart(Plotly, name, part) {
@@ -276,7 +232,9 @@ class Grid {
     for (const [key, axis] of Object.entries(layout)) {
       if (/^[xy]axis/.test(key)) axis.autorange = !axis.range;
     }
-    if (this.focused === name) [traces, layout] = [enlarge(traces), enlarge(layout)];
+    const look = this.focused === name ? "focus" : this.root.dataset.look;
+    if (look) [traces, layout] = [enlarge(traces, look), enlarge(layout, look)];
+    if (look && part.breaks) breakLabels(layout);
     const drawn = Plotly.react(panel.chart, traces, { ...layout, width, height }, {
       displaylogo: false,
       displayModeBar: "hover",
@@ -303,22 +261,7 @@ class Grid {
     const state = JSON.stringify(choices);
     if (panel.choices.dataset.state === state) return;
     panel.choices.dataset.state = state;
-    panel.choices.replaceChildren(...choices.map((choice) => this.select(choice)));
-  }
-
-  /** A control that sets one field of the experiment. */
-  select({ field, label, value, options }) {
-    const select = element("select", "cs-choice");
-    select.title = label;
-    select.setAttribute("aria-label", label);
-    for (const [key, text] of Object.entries(options)) {
-      const option = element("option", "", text);
-      option.value = key;
-      select.append(option);
-    }
-    select.value = value;
-    select.onchange = () => this.set(field, select.value);
-    return select;
+    panel.choices.replaceChildren(...choices.map((choice) => menu(choice, (field, value) => this.set(field, value))));
   }
 
   /** A person moved the mark, or the extent of the plane. */

@@ -241,7 +241,7 @@ def current_lab() -> Lab:
         st.session_state.lab = Lab(
             link.experiment,
             message,
-            opening=not st.query_params,
+            opening=not set(st.query_params) - {"look"},
             goal=link.step,
             hide=link.hide,
             pulse=pulse,

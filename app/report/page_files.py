@@ -98,6 +98,7 @@ def standalone(title: str, message: dict[str, Any]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
 <style>
+html {{ font-size: 14px; }}
 body {{ margin: 18px 24px; background: #ffffff; }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #0e1117; }} }}
 {style(colors=True)}

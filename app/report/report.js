@@ -4,7 +4,7 @@
 import { labelChart } from "../grid/describe.js";
 import { element } from "../grid/dom.js";
 import { exportButtons, MODEBAR } from "../grid/export.js";
-import { merge, resolve } from "../grid/spec.js";
+import { enlarge, merge, pageLook, resolve } from "../grid/spec.js";
 
 class Report {
   /** plotly() gives a promise of Plotly; trigger asks the server. */
@@ -19,7 +19,10 @@ class Report {
     this.panels = {};
     this.seq = -1;
     this.parts = {};
-    this.resize = new ResizeObserver(() => this.draw(Object.keys(this.panels)));
+    this.resize = new ResizeObserver(() => {
+      this.theme(); // another size of letters arrives without a message
+      this.draw(Object.keys(this.panels));
+    });
     this.resize.observe(this.root);
   }
 
@@ -41,13 +44,11 @@ class Report {
     this.draw(Object.keys(message.parts));
   }
 
-  /** Light or dark, read off the page; a change redraws everything. */
+  /** As the page looks; a change redraws everything. */
   theme() {
-    const page = getComputedStyle(document.querySelector(".stApp") ?? document.body);
-    const [r, g, b] = page.backgroundColor.match(/[\d.]+/g).map(Number);
-    const theme = 0.299 * r + 0.587 * g + 0.114 * b < 128 ? "dark" : "light";
-    if (this.root.dataset.theme === theme) return;
-    this.root.dataset.theme = theme;
+    const { theme, look } = pageLook();
+    if (this.root.dataset.theme === theme && this.root.dataset.look === look) return;
+    Object.assign(this.root.dataset, { theme, look });
     this.draw(Object.keys(this.panels));
   }
 
@@ -117,12 +118,15 @@ class Report {
       panel.note.textContent = part.note;
       panel.box.style.setProperty("--span", part.span);
       panel.box.dataset.span = part.span;
-      panel.chart.style.height = `${part.height}px`;
+      const { look } = this.root.dataset;
+      const height = part.height * (look ? 1.4 : 1);
+      panel.chart.style.height = `${height}px`;
       const { width } = panel.chart.getBoundingClientRect();
       if (!width) continue;
-      const traces = resolve(part.order.map((key) => part.traces[key]), css);
-      const layout = resolve({ ...part.layout, modebar: MODEBAR, width, height: part.height }, css);
-      const drawn = await Plotly.react(panel.chart, traces, layout, {
+      let traces = resolve(part.order.map((key) => part.traces[key]), css);
+      let layout = resolve({ ...part.layout, modebar: MODEBAR }, css);
+      if (look) [traces, layout] = [enlarge(traces, look), enlarge(layout, look)];
+      const drawn = await Plotly.react(panel.chart, traces, { ...layout, width, height }, {
         displaylogo: false,
         displayModeBar: "hover",
         modeBarButtonsToRemove: ["toImage", "select2d", "lasso2d"],

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.components import v2
 
 from app.report import page_files
-from app.views import lab
+from app.views import lab, looks
 from app.views.lab import STYLE
 from sadam.lanes import LANES
 
@@ -47,6 +47,7 @@ def show() -> None:
     from app.live.inspecting import current_desk
 
     st.html(STYLE)
+    looks.address({})
     desk = current_desk()
     before = desk.inspector.progress()
     bar = st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small")

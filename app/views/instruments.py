@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.grid.component import grid
 from app.link import versioned
+from app.views import looks
 from app.views.controls import Controls
 from app.views.lab import STYLE
 from app.views.sharing import copy_link
@@ -28,7 +29,7 @@ def show() -> None:
 
     st.html(STYLE)
     bench = current_bench()
-    st.query_params.from_dict(versioned(bench.setup.to_query()))
+    looks.address(versioned(bench.setup.to_query()))
     st.session_state.drawn_setup = bench.setup
     controls = Controls(bench.setup, bench.report, ARROW)
     _bar(bench, controls)

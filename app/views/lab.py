@@ -15,6 +15,7 @@ from app.link import GROUPS
 from app.live.pace import PACE, REFRESH
 from app.live.session import Lab, current_lab
 from app.live.view import View
+from app.views import looks
 from app.views.controls import Controls
 from app.views.sharing import sharing
 from demo_models.scenarios import SCENARIOS
@@ -45,7 +46,7 @@ def show() -> None:
     """Draw the page."""
     st.html(STYLE)
     lab = current_lab()
-    st.query_params.from_dict(lab.address())
+    looks.address(lab.address())
     controls = Controls(lab.experiment, lambda name, value: lab.change(**{name: value}), ARROW)
     _bar(lab, controls)
     _sidebar(lab, controls)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.lessons.lesson import PARTS, Lesson, Part, lessons
+from app.views import looks
 from app.views.lab import STYLE
 
 
@@ -30,7 +31,7 @@ def show() -> None:
             index=keys.index(st.session_state.lesson),
         )
     st.session_state.lesson = key
-    st.query_params.from_dict({"lesson": key})
+    looks.address({"lesson": key})
     with st.container(key="lesson", width=760):
         _lesson(every[key])
 
@@ -60,4 +61,4 @@ def _presets(part: Part) -> None:
     if part.presets:
         with st.container(horizontal=True, gap="small"):
             for label, address in part.presets:
-                st.link_button(label, address)
+                st.link_button(label, looks.beside(address))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from app.live.pulse import keep_alive
-from app.views import checkpoint, instruments, lab, lessons, score, theory
+from app.views import checkpoint, glossary, instruments, lab, lessons, looks, score, theory
 
 
 def run() -> None:
@@ -17,6 +17,7 @@ def run() -> None:
         st.Page(score.show, title="Score", url_path="score"),
         st.Page(theory.show, title="Stationarity", url_path="stationarity"),
         st.Page(lessons.show, title="Lessons", url_path="lessons"),
+        st.Page(glossary.show, title="Glossary", url_path="glossary"),
     ]
     page = st.navigation(pages, position="hidden")
     if len(pages) > 1:
@@ -24,4 +25,6 @@ def run() -> None:
             for other in pages:
                 st.page_link(other)
     keep_alive()
+    with st.sidebar:
+        looks.choose()
     page.run()

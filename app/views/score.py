@@ -10,6 +10,7 @@ import streamlit as st
 from app.score.board import large_table, named, protocol_list, sentence, small_tables
 from app.score.kept import RESULT, KeptError, load
 from app.score.sources import digest
+from app.views import looks
 
 STYLE = Path(__file__).with_name("score.html")
 NOTE = (
@@ -25,6 +26,7 @@ SMALL_NOTE = (
 def show() -> None:
     """Draw the page."""
     st.html(STYLE)
+    looks.address({})
     try:
         kept = load(RESULT)
     except KeptError as error:

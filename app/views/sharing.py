@@ -13,6 +13,7 @@ from app.experiment import MOST_BYTES
 from app.export.taken import Taken, file_name
 from app.live.session import Lab
 from app.live.view import View
+from app.views import looks
 
 #: Megabytes of a run's file, see `app.export.numbers`; only its beginning is read.
 UPLOAD_MB = 32
@@ -98,7 +99,7 @@ def copy_link(
     """
 
     def answer() -> None:
-        found = query()
+        found = query() | looks.query()
         st.session_state.copied = (number + 1, f"?{urlencode(found)}" if found else "")
         if redraw is not None:
             redraw()

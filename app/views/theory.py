@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.grid.component import grid
 from app.link import versioned
+from app.views import looks
 from app.views.controls import Controls
 from app.views.lab import STYLE
 from app.views.sharing import copy_link
@@ -28,7 +29,7 @@ def show() -> None:
 
     st.html(STYLE)
     theory = current_theory()
-    st.query_params.from_dict(versioned(theory.study.to_query()))
+    looks.address(versioned(theory.study.to_query()))
     state = theory.observer.progress().state
     st.session_state.drawn_theory = state
     controls = Controls(theory.study, lambda name, value: theory.change(**{name: value}), ARROW)

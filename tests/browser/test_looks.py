@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.glossary import TERMS
 from app.lessons.lesson import lessons
 from tests.app.report_cases import tiny, torch_file
 from tests.browser.axe import violations
-from tests.browser.lab import pause, press, traces, wait_for_maps, wait_for_step
+from tests.browser.lab import pause, press, step, traces, wait_for_maps, wait_for_step
 
 pytestmark = pytest.mark.browser
 
@@ -18,6 +21,33 @@ OpenPage = Callable[..., Page]
 SCHEMES = ("light", "dark")
 #: A run whose maps take no time.
 QUICK = "?v=1&scenario=rosenbrock&slice_resolution=9&map_resolution=5"
+
+#: A small projector first, as the sidebar folds there; a tablet held upright; a laptop.
+SIZES = ((1024, 768), (820, 1180), (1440, 900))
+#: What has a horizontal scroll bar of those that hold the whole page.
+WIDER = """
+() => [document.documentElement, document.querySelector(".stMain")]
+  .filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.className)
+"""
+#: Visible text below so many pixels, other than exponents, which hang on a figure, and icons.
+SMALLER = """
+(least) => {
+  const small = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const owner = walk.currentNode.parentElement;
+    const text = walk.currentNode.textContent.trim();
+    const apart = "style, script, option, noscript, tspan[dy], " +
+      "[data-testid=stIconMaterial], [data-testid=stIconEmoji]";
+    if (!text || owner.closest(apart)) continue;
+    const { width, height } = owner.getBoundingClientRect();
+    const seen = owner.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+    const size = parseFloat(getComputedStyle(owner).fontSize);
+    if (seen && width > 2 && height > 2 && size < least) small.push(`${size}: ${text}`);
+  }
+  return small;
+}
+"""
 
 
 def open_lab(page: Page) -> None:
@@ -67,8 +97,10 @@ def open_lesson(page: Page, key: str) -> None:
 
 
 def address(page: Page, path: str) -> str:
-    host = page.url.partition("//")[2].partition("/")[0]
-    return f"http://{host}/{path}"
+    """Another page's address, in the look of this one."""
+    found = urlsplit(page.url)
+    look = "look=projector" if "look=projector" in found.query else ""
+    return f"http://{found.netloc}/{path}{'&' if '?' in path else '?'}{look}".rstrip("?&")
 
 
 def drawn(page: Page, panel: str) -> None:
@@ -83,12 +115,18 @@ def drawn(page: Page, panel: str) -> None:
     )
 
 
+def open_glossary(page: Page) -> None:
+    page.goto(address(page, "glossary"))
+    expect(page.get_by_role("heading", name="Weights changing level")).to_be_visible()
+
+
 PAGES: dict[str, Callable[[Page], None]] = {
     "lab": open_lab,
     "instruments": open_instruments,
     "stationarity": open_stationarity,
     "score": open_score,
     "checkpoint": open_report,
+    "glossary": open_glossary,
 } | {f"lesson-{key}": lambda page, key=key: open_lesson(page, key) for key in lessons()}
 
 
@@ -126,3 +164,69 @@ def test_a_chart_is_also_text_with_the_figures_that_it_draws(open_page: OpenPage
     page.locator('.cs-choice[aria-label="Shown"]').select_option("jump")
     changed = page.locator('[data-panel="strips"] .cs-chart[aria-label^="Loss jump per step."]')
     expect(changed).to_be_visible()
+
+
+@pytest.mark.parametrize("look", ["", "&look=projector"])
+def test_pages_fit_a_projector_and_a_tablet(open_page: OpenPage, look: str) -> None:
+    page = open_page(QUICK + look, size=SIZES[0])
+    for name, show in PAGES.items():
+        show(page)
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            expect(page.locator("html")).to_have_js_property("clientWidth", width)
+            assert page.evaluate(WIDER) == [], f"{name} at {width} scrolls sideways"
+        page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
+        if look:
+            assert page.evaluate(SMALLER, 16) == [], name
+        if look and name == "lab":
+            lines = [trace for trace in traces(page, "strips") if trace["mode"] == "lines"]
+            assert lines
+            assert all(3 <= trace["width"] <= 4 for trace in lines)
+
+
+def test_light_dark_and_projector_are_chosen_on_the_page(open_page: OpenPage) -> None:
+    page = open_page(QUICK)
+    grid = page.locator(".cs-grid")
+    expect(grid).to_have_attribute("data-theme", "light")
+    page.get_by_role("button", name="Main menu").click()
+    page.get_by_role("menuitemradio", name="Dark").click()
+    expect(grid).to_have_attribute("data-theme", "dark")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("menu")).to_have_count(0)
+    page.get_by_text("Projector", exact=True).click()
+    expect(grid).to_have_attribute("data-look", "projector")
+    page.wait_for_function("location.search.includes('look=projector')")
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Lessons").click()
+    expect(page.get_by_role("heading", name="How fast does it chatter?")).to_be_visible()
+    expect(page.get_by_role("link", name="|x|, β1 0.9")).to_have_attribute(
+        "href", re.compile("&look=projector$")
+    )
+    page.get_by_text("Projector", exact=True).click()
+    page.wait_for_function("!location.search.includes('look')")
+
+
+def test_a_look_that_is_none_is_said(open_page: OpenPage) -> None:
+    page = open_page(QUICK + "&look=loud")
+    expect(page.locator(".st-key-message")).to_contain_text(
+        "The link's look (look) is 'loud'; expected projector or nothing."
+    )
+
+
+def test_a_view_explains_itself_by_mouse_and_by_keys(open_page: OpenPage) -> None:
+    page = open_page(QUICK + "&measure=holder")
+    view = page.locator('[data-panel="map"]')
+    card = view.locator(".cs-card")
+    help_button = view.get_by_role("button", name="What map shows")
+    help_button.click()
+    expect(card).to_contain_text(TERMS["holder"].text)
+    expect(card).to_contain_text(TERMS["holder"].formula)
+    expect(card).to_contain_text(TERMS["map"].source)
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+    help_button.focus()
+    page.keyboard.press("Enter")
+    expect(card).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+    expect(help_button).to_be_focused()
+    assert step(page) == 0, "Enter did not reach the run"
