@@ -4,6 +4,7 @@
 # make lint   ruff and pyright alone
 # make bench  measure speed: a table, and .benchmarks/bench.json (THREADS=1, FULL=1, PEERS=1)
 # make load   a class on one server: refreshes, Pause, fairness, memory, first start, as a table
+# make soak   sessions that come and go for ten minutes: memory, threads and the log afterwards
 # make score  compute the page Score's table anew, into app/score/result.json: some minutes
 # make screenshot  remake the README's picture
 # make clean  remove the virtual environment and every cache
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 
-.PHONY: app test lint bench load score screenshot clean
+.PHONY: app test lint bench load soak score screenshot clean
 
 app: .venv/app.stamp
 	$(BIN)/python -m app serve $(if $(MODEL),--model $(MODEL))
@@ -39,6 +40,9 @@ bench: .venv/test.stamp
 load: .venv/test.stamp
 	$(BIN)/python tests/browser/chromium.py
 	$(BIN)/python -m tests.load
+
+soak: .venv/test.stamp
+	$(BIN)/python -m tests.load.soak
 
 score: .venv/app.stamp
 	$(BIN)/python -m app score

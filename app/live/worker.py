@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from app.live.gate import Gate
+from app.live.memory import give_back
 from app.live.pulse import Pulse
 
 log = logging.getLogger("chatterscope")
@@ -95,6 +96,7 @@ class Worker:
                 self._at_work = False
         self._commands.clear()
         self._drop()
+        give_back()
         log.info("%s: trainer closed", self.name)
 
     def _wait(self) -> bool:

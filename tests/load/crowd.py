@@ -143,7 +143,7 @@ async def tabs(url: str, count: int) -> AsyncIterator[list[Tab]]:
             context = await browser.new_context(viewport={"width": 1440, "height": 900})
             page = await context.new_page()
             await page.goto(f"{url}/?{QUERY}")
-            await page.wait_for_selector(".cs-table tr[data-lane]", timeout=1e3 * PATIENCE)
+            await page.wait_for_selector(".cs-step", timeout=1e3 * PATIENCE)
             await page.evaluate(WATCH)
             opened.append(Tab(page))
         yield opened

@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import json
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urljoin
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
+from streamlit.proto.Common_pb2 import FileUploaderState, FileURLsRequest, UploadedFileInfo
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.asyncio.client import ClientConnection, connect
@@ -22,7 +25,7 @@ from websockets.exceptions import ConnectionClosed
 
 #: Where the token of a signed-in visitor would stand; this server has no accounts.
 NO_TOKEN = "PLACEHOLDER_AUTH_TOKEN"  # noqa: S105
-GRID = "chatterscope.grid"
+GRID, REPORT = "chatterscope.grid", "chatterscope.report"
 #: Widgets whose state a press or a change sends, and the name of their label.
 LABELLED = ("button", "download_button", "number_input", "selectbox", "file_uploader")
 
@@ -34,6 +37,8 @@ class Visitor:
     """One open page: what it was sent, and requests to run it again.
 
     Attributes:
+        text: the sentence above the grid, "" for none since the page was last run.
+        report: what the page Checkpoint was last sent of its report.
         parts: the grid, as a browser would hold it after all messages.
         refreshed: `time.perf_counter` of every message to the grid that brought something new.
         resends: messages that the browser would have missed.
@@ -42,6 +47,7 @@ class Visitor:
     """
 
     def __init__(self, url: str, query: str = "") -> None:
+        self._http = url
         self._url = url.replace("http", "ws", 1) + "/_stcore/stream"
         self._query = query
         self._socket: ClientConnection | None = None
@@ -54,9 +60,13 @@ class Visitor:
         self._seq = 0
         #: Label -> (id, fragment) of a widget, as last sent.
         self._widgets: dict[str, tuple[str, str]] = {}
+        self._urls: Any = None
+        #: Path -> hash of a page; it names the page to the server.
+        self._pages: dict[str, str] = {}
         self.session_id = ""
         self.parts: dict[str, Any] = {}
-        self.texts: dict[str, str] = {}
+        self.text = ""
+        self.report: dict[str, Any] = {}
         self.refreshed: list[float] = []
         self.resends = 0
         self.bytes = 0
@@ -96,6 +106,9 @@ class Visitor:
         try:
             async with asyncio.timeout(seconds):
                 while not condition(self):
+                    if self._reader is not None and self._reader.done():
+                        self._reader.result()  # raises what went wrong
+                        raise ConnectionError("the server closed the connection")
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
@@ -116,6 +129,46 @@ class Visitor:
         """Set a number field."""
         widget, fragment = self._widgets[label]
         await self.rerun(fragment, [WidgetState(id=widget, double_value=value)])
+
+    async def go(self, path: str) -> None:
+        """Go to another page of the same session; "" is the lab."""
+        self._page = self._pages[path]
+        await self.rerun()
+
+    async def upload(self, label: str, name: str, data: bytes) -> None:
+        """Choose a file in a file field: ask where it goes, send it there, and say that it is."""
+        await self.until(lambda page: label in page._widgets, 60)
+        self._urls = None
+        asked = FileURLsRequest(request_id=name, file_names=[name], session_id=self.session_id)
+        while self._urls is None:
+            # A run that begins just then clears the server's queue, and with it the answer.
+            await self._send(BackMsg(file_urls_request=asked))
+            with contextlib.suppress(TimeoutError):
+                await self.until(lambda page: page._urls, 3)
+        (urls,) = self._urls.file_urls
+        await asyncio.to_thread(self._put, urls.upload_url, name, data)
+        info = UploadedFileInfo(name=name, size=len(data), file_id=urls.file_id, file_urls=urls)
+        widget, fragment = self._widgets[label]
+        chosen = FileUploaderState(uploaded_file_info=[info])
+        await self.rerun(fragment, [WidgetState(id=widget, file_uploader_state_value=chosen)])
+
+    def _put(self, path: str, name: str, data: bytes) -> None:
+        """One multipart request, with the token that proves that this page asked for it."""
+        with urllib.request.urlopen(f"{self._http}/_stcore/health") as answer:  # noqa: S310
+            token = answer.headers["Set-Cookie"].partition("=")[2].partition(";")[0]
+        edge = "chatterscope-edge"
+        head = f'--{edge}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'
+        request = urllib.request.Request(  # noqa: S310
+            urljoin(f"{self._http}/", path),
+            data=head.encode() + data + f"\r\n--{edge}--\r\n".encode(),
+            method="PUT",
+            headers={
+                "Content-Type": f"multipart/form-data; boundary={edge}",
+                "Cookie": f"_streamlit_xsrf={token}",
+                "X-Xsrftoken": token,
+            },
+        )
+        urllib.request.urlopen(request).close()  # noqa: S310
 
     async def act(self, do: str) -> None:
         """What the grid's own code asks for: an action of a person, or everything again."""
@@ -138,17 +191,24 @@ class Visitor:
             is_auto_rerun=auto,
         )
         wanted.widget_states.widgets.extend(states or [])
+        await self._send(BackMsg(rerun_script=wanted))
+
+    async def _send(self, message: BackMsg) -> None:
         assert self._socket is not None
         with contextlib.suppress(ConnectionClosed):
-            await self._socket.send(BackMsg(rerun_script=wanted).SerializeToString())
+            await self._socket.send(message.SerializeToString())
 
     async def _read(self, socket: ClientConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
+        try:
             async for frame in socket:
                 assert isinstance(frame, bytes)
                 self.bytes += len(frame)
                 await self._receive(ForwardMsg.FromString(frame))
                 self._changed.set()
+        except ConnectionClosed:
+            pass
+        finally:
+            self._changed.set()
 
     async def _receive(self, message: ForwardMsg) -> None:
         match message.WhichOneof("type"):
@@ -157,6 +217,16 @@ class Visitor:
                 self._page = message.new_session.page_script_hash
                 if not message.metadata.run.fragment_ids:
                     self._stop_timers()
+                    self.text = ""
+            case "navigation":
+                pages = message.navigation.app_pages
+                # The default page has the empty path.
+                self._pages = {
+                    "" if page.is_default else page.url_pathname: page.page_script_hash
+                    for page in pages
+                }
+            case "file_urls_response":
+                self._urls = message.file_urls_response
             case "auto_rerun":
                 self._start_timer(message.auto_rerun.fragment_id, message.auto_rerun.interval)
             case "stop_auto_rerun":
@@ -175,10 +245,12 @@ class Visitor:
         elif kind == "exception":
             raise AssertionError(f"the page shows an exception: {shown.message}")
         elif kind == "text":
-            self.texts[fragment] = shown.body
+            self.text = shown.body
         elif kind == "bidi_component" and shown.component_name == GRID:
             self._grid_id, self._grid_fragment = shown.id, fragment
             await self._merge(json.loads(shown.bytes))
+        elif kind == "bidi_component" and shown.component_name == REPORT:
+            self.report = json.loads(shown.json)["parts"] or self.report
 
     async def _merge(self, message: dict[str, Any]) -> None:
         if message["seq"] == self._seq:
