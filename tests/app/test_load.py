@@ -12,7 +12,7 @@ import pytest
 
 from tests.load.crowd import PATIENCE, measure, run
 from tests.load.served import Served, served
-from tests.load.soak import IDLE, soak
+from tests.load.soak import IDLE, settled, soak
 from tests.load.visitor import Visitor
 
 pytestmark = pytest.mark.skipif(
@@ -50,11 +50,8 @@ async def _away(server: Served) -> None:
     await page.until(lambda page: page.step > step, PATIENCE)
     assert page.session_id == session
     assert not page.text
-    ended = server.log.count("nobody watches")
     await page.close()
-    async with asyncio.timeout(PATIENCE):
-        while server.log.count("nobody watches") == ended:
-            await asyncio.sleep(0.05)
+    await settled(server)
     await page.open()
     await page.until(lambda page: page.text, PATIENCE)
     assert page.session_id == session
