@@ -131,7 +131,7 @@ TERMS: dict[str, Term] = {
         "Rounding has slope 0 almost everywhere, so backward passes the gradient on as if it were "
         "not there. That is not the gradient of the loss: probes see the real stairs.",
         "forward: round(w · s) / s; backward: 1 within the clamp",
-        "Bengio, Léonard, Courville 2013, arXiv 1308.3432, section 2.4",
+        "Bengio, Léonard, Courville 2013, arXiv 1308.3432",
     ),
     "levels": Term(
         "Weights changing level",
@@ -145,7 +145,7 @@ TERMS: dict[str, Term] = {
         "Quantized weights that go back to the level that they came from more often than once in "
         "200 steps, as a moving average with momentum 0.01.",
         "fₜ = 0.01·oₜ + 0.99·fₜ₋₁, bias-corrected; 0101… has 1, a ramp 0",
-        "Nagel, Fournarakis, Bondarenko, Blankevoort 2022, arXiv 2203.11086, section 2",
+        "Nagel, Fournarakis, Bondarenko, Blankevoort 2022, arXiv 2203.11086",
     ),
     "kink": Term(
         "Kink and jump",
@@ -222,7 +222,7 @@ TERMS: dict[str, Term] = {
         "Where a step ends on the parabola along it: −1 stays, 0 is the minimum, 1 the same height "
         "across. Slopes and losses of both ends are of the same batch.",
         "α = lr · h − 1 for gradient descent on h x²/2",
-        "Schneider, Dangel, Hennig 2021, arXiv 2102.06604, section 3",
+        "Schneider, Dangel, Hennig 2021, arXiv 2102.06604",
     ),
     "sharpness": Term(
         "Sharpness and its limit",

@@ -13,7 +13,7 @@ from app.glossary import ALIASES, TERMS, VIEWS
 
 CSS = Path("app/grid/grid.css").read_text("utf-8")
 #: Streamlit's backgrounds of the two themes.
-BACKGROUNDS = {"light": "#ffffff", "dark": "#0e1117"}
+BACKGROUNDS = {"light": "#ffffff", "dark": "#171614"}
 
 
 def luminance(color: str) -> float:
