@@ -92,12 +92,20 @@ def ahead_chart(view: View) -> Chart:
         "title": "One step ahead",
         "breaks": True,  # large labels take two lines
         "note": _note(view),
+        "growing": ahead is not None and _grows(view),
         "traces": traces,
         "layout": chart_layout,
         "choices": [
             {"field": "scale", "label": "Axes", "value": view.experiment.scale, "options": SCALES}
         ],
     }
+
+
+def _grows(view: View) -> bool:
+    """Whether a line still gets points."""
+    assert view.ahead is not None
+    lines = view.ahead.lines
+    return len(lines) < len(view.experiment.lanes) or any(line.done < 1 for line in lines.values())
 
 
 def _shared_range(view: View) -> list[float] | None:

@@ -218,6 +218,7 @@ class Grid {
     panel.note.textContent = part.note;
     panel.note.title = part.note;
     panel.chart.classList.toggle("cs-stale", Boolean(part.stale));
+    panel.box.ariaBusy = String(Boolean(part.growing || part.progress));
     this.drawChoices(panel, part.choices ?? []);
     panel.progress.hidden = !part.progress;
     if (part.progress) {

@@ -135,13 +135,12 @@ def _live(lab: Lab) -> None:
     view = lab.trainer.view()
     if st.session_state.drawn != _outside(lab):
         st.rerun()
-    parts = {"status": _status(view)}
+    shown = view if lab.at is None or not view.begun else view.at(lab.at)
+    parts = {"status": _status(view) | {"name": shown.name}}
     if view.begun and lab.has_news(view):
         # Imported here: it loads torch, and the first paint must not wait for that.
         from app.charts.board import line_parts, slow_parts
 
-        shown = view if lab.at is None else view.at(lab.at)
-        parts["status"]["name"] = shown.name
         parts |= line_parts(shown, lab.at)
         if lab.slow_parts_are_due(view):
             parts |= slow_parts(shown)

@@ -61,8 +61,8 @@ def wait_for_whole_ahead(page: Page) -> None:
           const panel = document.querySelector('[data-panel="ahead"]');
           const data = panel?.querySelector(".cs-chart")._fullData ?? [];
           const lines = data.filter((t) => t.mode === "lines" && t.x.length > 2);
-          return !panel.querySelector(".cs-note").textContent.includes("of step")
-            && lines.length === 3 && lines.every((t) => t.x.length >= 240);
+          return panel.ariaBusy === "false" && lines.length > 0
+            && !panel.querySelector(".cs-note").textContent.includes("of step");
         }""",
         timeout=120_000,
     )

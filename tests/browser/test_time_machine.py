@@ -34,7 +34,7 @@ def look(page: Page, at: int) -> None:
 
 
 def wait_for_ahead(page: Page, note: str = "now ◆ after") -> None:
-    """Until One step ahead of the very step in view has all its points: 240 in every panel."""
+    """Until One step ahead of the very step in view has all its points."""
     page.wait_for_function(
         """(note) => {
           const panel = document.querySelector('[data-panel="ahead"]');
@@ -42,7 +42,7 @@ def wait_for_ahead(page: Page, note: str = "now ◆ after") -> None:
           const lines = data.filter((t) => t.mode === "lines" && t.x.length > 2);
           const text = panel.querySelector(".cs-note").textContent;
           return text.includes(note) && !text.includes("of step")
-            && lines.length === 3 && lines.every((t) => t.x.length >= 240);
+            && panel.ariaBusy === "false" && lines.length === 3;
         }""",
         arg=note,
         timeout=120_000,
