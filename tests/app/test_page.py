@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,14 @@ def page() -> AppTest:
 
 def lab(page: AppTest):
     return page.session_state.lab
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Poll, and leave the interpreter to the trainer in between."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_page_has_every_control(page: AppTest) -> None:
@@ -124,19 +134,16 @@ def test_a_scenario_brings_its_own_settings(page: AppTest) -> None:
 def test_a_press_in_the_grid_acts_and_the_page_around_it_follows(page: AppTest) -> None:
     trainer = lab(page).trainer
     lab(page).act({"do": "run"})
-    while trainer.view().step < 2:
-        pass
+    wait_until(lambda: trainer.view().step >= 2)
     lab(page).act({"do": "pause"})
     view = trainer.view()
     assert view.state == "paused"
     assert not lab(page).slow_parts_are_due(view), "the figures come alone"
     assert lab(page).slow_parts_are_due(view), "and then the charts"
     lab(page).act({"do": "step"})
-    while trainer.view().step == view.step:
-        pass
+    wait_until(lambda: trainer.view().step > view.step)
     lab(page).act({"do": "reset"})
-    while trainer.view().step or not trainer.view().begun:
-        pass
+    wait_until(lambda: trainer.view().begun and not trainer.view().step)
     lab(page).act({"do": "set", "field": "seeds", "value": 3})
     lab(page).act({"do": "seed"})
     lab(page).act({"do": "nothing of the kind"})
