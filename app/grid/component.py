@@ -38,11 +38,17 @@ def grid(
     """
     key = "grid" if page == "lab" else page
     message = delta.message(parts) | {"page": page}
+
+    def take() -> None:
+        # Gone where the page was left meanwhile; what was asked for is asked for again.
+        if key in st.session_state:
+            delta.take(st.session_state[key].actions, act)
+
     _component(
         key=key,
         # As bytes: Streamlit would write JSON twice, the second time only to name the component.
         data=json.dumps(message, separators=(",", ":")).encode(),
-        on_actions_change=lambda: delta.take(st.session_state[key].actions, act),
+        on_actions_change=take,
     )
 
 

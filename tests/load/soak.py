@@ -167,15 +167,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0, help="after the warm-up (600)")
     options = parser.parse_args()
     with served(CHATTERSCOPE_IDLE=IDLE) as server:
-        found = asyncio.run(soak(server, options.seconds))
-        log = server.log
+        try:
+            found = asyncio.run(soak(server, options.seconds))
+        finally:
+            log = server.log
+            errors = log.find("Traceback")
+            if errors >= 0:
+                print(log[errors:])
     print(
         f"{found.sessions} sessions in {options.seconds:.0f} s: memory {found.warm.memory:.0f} MB "
         f"after the warm-up, {found.after.memory:.0f} MB in the end ({found.growth:.2f}); threads "
         f"{found.warm.threads} and {found.after.threads}; errors {found.errors}"
     )
     if found.errors:
-        raise SystemExit(log)
+        raise SystemExit("the server logged an error")
     if found.growth > 1.1 or found.after.threads > found.warm.threads:
         raise SystemExit("more is held than after the warm-up")
 
