@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +14,13 @@ from app.experiment import ExperimentError
 from app.grid.delta import Delta
 from app.link import said
 from app.live.gate import GATE, Gate
+from app.live.held import Held, current
 from app.live.jobs import Jobs
 from app.live.measuring import measurements, slices
-from app.live.pulse import Pulse, current_pulse
+from app.live.pulse import Pulse
 from app.live.readings import Readings
 from app.live.subject import Subject, snapped
-from app.live.worker import Worker, log
+from app.live.worker import Worker
 from app.setup import Setup
 
 #: Fields that also change by other means than their own control: a drag, another function.
@@ -156,7 +156,7 @@ class Meter(Worker):
             )
 
 
-class Bench:
+class Bench(Held):
     """A session's setup and the meter that measures it.
 
     Args:
@@ -169,13 +169,12 @@ class Bench:
         self.setup = setup
         self.message = message
         self.meter = Meter(setup, name=f"bench {next(_numbers)}", pulse=pulse)
+        super().__init__(self.meter)
         self.delta = Delta()
         #: What controls showed until they changed by other means, and when that was.
         self._left: dict[str, tuple[Any, float]] = {}
         #: The browser's number of the last move that was taken over.
         self.moves = 0
-        # The thread holds no reference to this object: it ends with the session.
-        weakref.finalize(self, self.meter.close)
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -221,30 +220,22 @@ class Bench:
             x, y = dict(self.setup.places)[place]
             self.change(x=x, y=y)
 
+    def leave(self) -> None:
+        """Stop measuring."""
+        self.meter.stop()
+
+    def come_back(self) -> None:
+        """Measure what the connection's end has stopped."""
+        if self.meter.stopped:
+            self.meter.measure(self.setup)
+
 
 def current_bench() -> Bench:
     """This session's bench; the first call makes it from the page's address."""
-    pulse, before = current_pulse(), st.session_state.get("bench")
-    if before is None or before.meter.ended:
+
+    def make(pulse: Pulse, ended: str) -> Bench:
         refused: list[str] = []
         setup = Setup.from_query(st.query_params, refused)
-        message = said(refused) if before is None else pulse.ended
-        st.session_state.bench = Bench(setup, message, pulse)
-    bench = st.session_state.bench
-    if bench.meter.stopped:  # the connection had dropped
-        bench.meter.measure(bench.setup)
-    _stop_on_disconnect(bench.meter)
-    return bench
+        return Bench(setup, ended or said(refused), pulse)
 
-
-def _nobody_watches(meter: Meter) -> None:
-    log.info("%s: the page is closed", meter.name)
-    meter.stop()
-
-
-@st.cache_resource(
-    scope="session", on_release=_nobody_watches, show_spinner=False, hash_funcs={Meter: id}
-)
-def _stop_on_disconnect(meter: Meter) -> Meter:
-    """Released when the tab closes or its connection drops."""
-    return meter
+    return current("bench", make)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-import streamlit as st
-
 from app.checkpoints import Checkpoint, CheckpointError, read_checkpoint
 from app.grid.delta import Delta
 from app.live.gate import GATE, Gate
+from app.live.held import Held, current
 from app.live.jobs import Jobs
-from app.live.pulse import Pulse, current_pulse
+from app.live.pulse import Pulse
 from app.live.worker import Worker, log
 
 if TYPE_CHECKING:
@@ -282,16 +280,15 @@ class Inspector(Worker):
         self._end(self._asked, f"Measuring stopped: {error}")
 
 
-class Desk:
+class Desk(Held):
     """A session's uploads, and the inspector that measures them."""
 
     def __init__(self, pulse: Pulse | None = None) -> None:
         self.inspector = Inspector(name=f"inspector {next(_numbers)}", pulse=pulse)
+        super().__init__(self.inspector)
         self.delta = Delta()
         self.request: Request | None = None
         self._shown: frozenset[str] = frozenset()
-        # The threads hold no reference to this object: they end with the session.
-        weakref.finalize(self, self.inspector.close)
 
     def ask(self, request: Request) -> None:
         """Inspect these files, unless that is what was asked for last."""
@@ -305,25 +302,11 @@ class Desk:
         self._shown = frozenset(parts)
         return self.delta.message(parts | {name: {} for name in gone})
 
+    def leave(self) -> None:
+        """Stop, and keep what is measured."""
+        self.inspector.cancel()
+
 
 def current_desk() -> Desk:
-    """This session's desk."""
-    pulse = current_pulse()
-    if "desk" not in st.session_state or st.session_state.desk.inspector.ended:
-        st.session_state.desk = Desk(pulse)  # the files are on the page still, and read anew
-    desk = st.session_state.desk
-    _stop_on_disconnect(desk.inspector)
-    return desk
-
-
-def _nobody_watches(inspector: Inspector) -> None:
-    log.info("%s: the page is closed", inspector.name)
-    inspector.cancel()
-
-
-@st.cache_resource(
-    scope="session", on_release=_nobody_watches, show_spinner=False, hash_funcs={Inspector: id}
-)
-def _stop_on_disconnect(inspector: Inspector) -> Inspector:
-    """Released when the tab closes or its connection drops."""
-    return inspector
+    """This session's desk; after it was idle the files are on the page still, and read anew."""
+    return current("desk", lambda pulse, _ended: Desk(pulse))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -13,8 +12,9 @@ import streamlit as st
 from app.experiment import Experiment, ExperimentError
 from app.grid.delta import Delta
 from app.link import Link, read_link
-from app.live.pulse import Pulse, current_pulse
-from app.live.trainer import Trainer, log
+from app.live.held import Held, current
+from app.live.pulse import Pulse
+from app.live.trainer import Trainer
 from app.live.view import View
 from app.reach import out_of_reach
 
@@ -29,7 +29,7 @@ SETTLE = 0.3
 _numbers = itertools.count(1)
 
 
-class Lab:
+class Lab(Held):
     """A session's experiment and the trainer that runs it.
 
     Args:
@@ -58,6 +58,7 @@ class Lab:
         self.goal = goal
         name = f"session {next(_numbers)}"
         self.trainer = Trainer(experiment, name=name, pulse=pulse, opening=opening)
+        super().__init__(self.trainer)
         #: Whether training goes on once the page is connected again.
         self._goes_on = False
         if goal:
@@ -72,8 +73,6 @@ class Lab:
         self._shown: tuple[object, ...] = ()
         #: The answer to Pause has the figures alone; the dear charts follow with the next refresh.
         self._brief = False
-        # The trainer's thread holds no reference to this object: it ends with the session.
-        weakref.finalize(self, self.trainer.close)
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -117,13 +116,12 @@ class Lab:
         self._brief = True
 
     def leave(self) -> None:
-        """The connection is gone: stand still until somebody looks again."""
+        """Stand still until somebody looks again."""
         self._goes_on = self.trainer.state == "running"
-        log.info("%s: the page is closed", self.trainer.name)
         self.trainer.pause()
 
     def come_back(self) -> None:
-        """The page is connected again: go on where it was."""
+        """Train on where that was going on when the connection ended."""
         if self._goes_on:
             self._goes_on = False
             if self.goal:
@@ -228,29 +226,20 @@ class Lab:
 def current_lab() -> Lab:
     """This session's lab; the first call makes it from the page's address, and so does the first
     after it was idle."""
-    pulse, before = current_pulse(), st.session_state.get("lab")
-    if before is None or before.trainer.ended:
+    return current("lab", _from_address)
+
+
+def _from_address(pulse: Pulse, said: str) -> Lab:
+    link = read_link(st.query_params)
+    message = said or link.message
+    if lacking := out_of_reach(link.experiment):
+        link, message = Link(Experiment(), hide=link.hide), f"{lacking} Digits are shown instead."
+    return Lab(
+        link.experiment,
+        message,
         # A bare address is a first visit; one that names anything shows just that.
-        link = read_link(st.query_params)
-        message = link.message if before is None else pulse.ended
-        if lacking := out_of_reach(link.experiment):
-            link, message = (
-                Link(Experiment(), hide=link.hide),
-                f"{lacking} Digits are shown instead.",
-            )
-        st.session_state.lab = Lab(
-            link.experiment,
-            message,
-            opening=not set(st.query_params) - {"look"},
-            goal=link.step,
-            hide=link.hide,
-            pulse=pulse,
-        )
-    return _watched(st.session_state.lab)
-
-
-@st.cache_resource(scope="session", on_release=Lab.leave, show_spinner=False, hash_funcs={Lab: id})
-def _watched(lab: Lab) -> Lab:
-    """Released when the tab closes or its connection drops; asked for anew once it is back."""
-    lab.come_back()
-    return lab
+        opening=not set(st.query_params) - {"look"},
+        goal=link.step,
+        hide=link.hide,
+        pulse=pulse,
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-import weakref
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,10 +14,11 @@ from app.experiment import ExperimentError
 from app.grid.delta import Delta
 from app.link import said
 from app.live.gate import GATE, Gate
+from app.live.held import Held, current
 from app.live.jobs import Jobs
 from app.live.observing import Findings, observe
-from app.live.pulse import Pulse, current_pulse
-from app.live.worker import Worker, log
+from app.live.pulse import Pulse
+from app.live.worker import Worker
 from app.theory import Study
 
 _numbers = itertools.count(1)
@@ -119,7 +119,7 @@ class Observer(Worker):
         self._settle("failed", f"Measuring stopped: {error}")
 
 
-class Theory:
+class Theory(Held):
     """A session's study and the observer that runs it.
 
     Args:
@@ -132,9 +132,8 @@ class Theory:
         self.study = study
         self.message = message
         self.observer = Observer(name=f"theory {next(_numbers)}", pulse=pulse)
+        super().__init__(self.observer)
         self.delta = Delta()
-        # The thread holds no reference to this object: it ends with the session.
-        weakref.finalize(self, self.observer.close)
 
     def change(self, **changes: object) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -157,28 +156,17 @@ class Theory:
         self.message = ""
         self.observer.cancel()
 
+    def leave(self) -> None:
+        """Stop, and keep what is measured."""
+        self.observer.cancel()
+
 
 def current_theory() -> Theory:
     """This session's theory panel; the first call makes it from the page's address."""
-    pulse, before = current_pulse(), st.session_state.get("theory")
-    if before is None or before.observer.ended:
+
+    def make(pulse: Pulse, ended: str) -> Theory:
         refused: list[str] = []
         study = Study.from_query(st.query_params, refused)
-        message = said(refused) if before is None else pulse.ended
-        st.session_state.theory = Theory(study, message, pulse)
-    theory = st.session_state.theory
-    _stop_on_disconnect(theory.observer)
-    return theory
+        return Theory(study, ended or said(refused), pulse)
 
-
-def _nobody_watches(observer: Observer) -> None:
-    log.info("%s: the page is closed", observer.name)
-    observer.cancel()
-
-
-@st.cache_resource(
-    scope="session", on_release=_nobody_watches, show_spinner=False, hash_funcs={Observer: id}
-)
-def _stop_on_disconnect(observer: Observer) -> Observer:
-    """Released when the tab closes or its connection drops."""
-    return observer
+    return current("theory", make)

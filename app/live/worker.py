@@ -6,6 +6,7 @@ import atexit
 import logging
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 
@@ -28,7 +29,7 @@ def _close_all() -> None:
         worker.join(10)
 
 
-class Worker:
+class Worker(ABC):
     """Runs commands and turns in a thread of its own, one at a time.
 
     A subclass says when there is work, takes one turn of it, and answers an error.
@@ -113,18 +114,18 @@ class Worker:
             log.info("%s: nobody watches", self.name)
             self._closed = True
 
+    @abstractmethod
     def _has_work(self) -> bool:
         """Whether there is a turn to take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take_turn(self, until: float) -> None:
         """Work until `until`, in `time.perf_counter` seconds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _drop(self) -> None:
         """The thread ends: let go of all that takes memory."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fail(self, error: Exception) -> None:
         """A command or a turn raised."""
-        raise NotImplementedError

@@ -132,7 +132,7 @@ def _choices(desk: Desk, progress: Progress) -> None:
             uploads[name] = _upload(label, name)
     with st.sidebar:
         chosen, activation = _reading(progress)
-        if "lab" in st.session_state and not st.session_state.lab.trainer.ended:
+        if "lab" in st.session_state and not st.session_state.lab.ended:
             _saving(st.session_state.lab)
     file = uploads["file"]
     if file is not None:

@@ -130,7 +130,7 @@ def _hidden(lab: Lab) -> str:
 @st.fragment(run_every=REFRESH)
 def _live(lab: Lab) -> None:
     """Send the grid what is new; runs by itself, about twice a second."""
-    if lab.trainer.ended:
+    if lab.ended:
         st.rerun()  # nobody watched for long
     view = lab.trainer.view()
     if st.session_state.drawn != _outside(lab):
