@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from app.charts.spec import STYLES, Chart, axis, cells, label, layout, line, typed, typed_steps
+from app.charts.spec import (
+    STYLES,
+    Chart,
+    axis,
+    cells,
+    layout,
+    line,
+    strip_label,
+    typed,
+    typed_steps,
+)
 from app.live.view import View
 from sadam.lanes import LANES
 
@@ -61,16 +71,7 @@ def edge_chart(view: View) -> Chart:
             if view.codes:
                 traces[key]["line"]["shape"] = "hv"
         chart_layout["annotations"].append(
-            label(
-                LANES[key].title + text,
-                STYLES[key].color,
-                xref="paper",
-                yref="paper",
-                x=across[1],
-                xanchor="right",
-                y=up[1],
-                yanchor="bottom",
-            )
+            strip_label(LANES[key].title + text, STYLES[key].color, across, up)
         )
     return _titled(view) | {"across": "step", "traces": traces, "layout": chart_layout}
 
@@ -95,10 +96,7 @@ def _levels_axis(view: View, values: np.ndarray) -> dict[str, Any]:
 
 def _titled(view: View) -> dict[str, Any]:
     if view.codes:
-        note = (
-            f"integer level of the most often flipping of {view.weights:,} weights, "
-            f"last {WINDOW} steps"
-        )
+        note = f"of {view.weights:,} the one that flips most, {WINDOW} steps"
         return {"title": "A weight at its rounding edge", "note": note}
     if view.kinks:
         note = f"signed distance to the nearest kink, last {WINDOW} steps"

@@ -264,6 +264,21 @@ def label(text: str, color: str, **place: Any) -> dict[str, Any]:
     } | place
 
 
+def strip_label(
+    text: str, color: str, across: tuple[float, float], up: tuple[float, float]
+) -> dict[str, Any]:
+    """A direct label above the right end of a strip.
+
+    Args:
+        text: usually the optimizer's name and a figure.
+        color: of the strip's line.
+        across: where the strip begins and ends, as shares of the chart's width.
+        up: the same of its height.
+    """
+    place = {"x": across[1], "y": up[1], "xanchor": "right", "yanchor": "bottom"}
+    return label(text, color, xref="paper", yref="paper", **place)
+
+
 def number(value: float | None, unit: str = "") -> str:
     """Three significant digits with the unit, or a dash where there is nothing to state."""
     if value is None or not np.isfinite(value):

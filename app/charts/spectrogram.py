@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from app.charts.spec import STYLES, Chart, axis, cells, label, layout, revision, step_axis, typed
+from app.charts.spec import (
+    STYLES,
+    Chart,
+    axis,
+    cells,
+    layout,
+    revision,
+    step_axis,
+    strip_label,
+    typed,
+)
 from app.charts.spectrum import SHORTEST, series_choice, sound_rows
 from app.live.view import View
 from probes.oscillation import spectrogram
@@ -150,16 +160,7 @@ def _label(
     key: str, drawn: bool, across: tuple[float, float], up: tuple[float, float]
 ) -> dict[str, Any]:
     text = LANES[key].title + ("" if drawn else f": needs {SHORTEST} steps")
-    return label(
-        text,
-        STYLES[key].color,
-        xref="paper",
-        yref="paper",
-        x=across[1],
-        xanchor="right",
-        y=up[1],
-        yanchor="bottom",
-    )
+    return strip_label(text, STYLES[key].color, across, up)
 
 
 def _mark(mark: float, suffix: str) -> dict[str, Any]:

@@ -13,12 +13,12 @@ from app.charts.spec import (
     axis,
     band_traces,
     cells,
-    label,
     layout,
     line,
     log_ticks,
     revision,
     step_axis,
+    strip_label,
     thinned,
 )
 from app.experiment import ALONG, STRIPS
@@ -27,7 +27,7 @@ from probes.statistics import band
 from sadam.lanes import LANES
 
 NOTES = {
-    "loss": "A calm line is not accuracy: the table shows both.",
+    "loss": "A calm line is not accuracy.",
     "jump": "|change| from one step to the next: batch noise in the path counts as well.",
     "relative": f"|change| as a share of the mean loss of the last {WINDOW} steps.",
     "broken": f"share of the last {WINDOW} steps whose own batch's loss rose though its gradient "
@@ -86,16 +86,7 @@ def strips_chart(view: View) -> Chart:
         own = _traces(view, key, values[key], name)
         traces |= {k: trace | axes for k, trace in own.items()}
         chart_layout["annotations"].append(
-            label(
-                LANES[key].title + _divergence(view, index),
-                STYLES[key].color,
-                xref="paper",
-                yref="paper",
-                x=across[1],
-                xanchor="right",
-                y=up[1],
-                yanchor="bottom",
-            )
+            strip_label(LANES[key].title + _divergence(view, index), STYLES[key].color, across, up)
         )
     return {
         "title": STRIPS[name],
