@@ -74,7 +74,7 @@ def sharing(lab: Lab) -> None:
         words += "; from initial weights, as no link holds a checkpoint"
     copy_link(lab.link, words)
     # Opening it draws it anew, so that it knows what there is to save.
-    with st.popover("File", help="A run and its experiment as files", on_change="rerun"):
+    with st.popover("File", on_change="rerun"):
         _save(lab)
         st.file_uploader(
             "Open experiment",
