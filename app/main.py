@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ from starlette.routing import Route  # noqa: E402
 
 from app.budget import take_budgets  # noqa: E402
 from app.glossary import as_json  # noqa: E402
+from app.leaving import not_a_leaving_visitor  # noqa: E402
 from app.live.pulse import idle_seconds  # noqa: E402
 from app.live.warmup import warm_up  # noqa: E402
 
@@ -42,6 +44,7 @@ async def _glossary(_request: object) -> JSONResponse:
     return JSONResponse(as_json(), headers={"Cache-Control": "no-cache"})
 
 
+logging.getLogger("uvicorn.error").addFilter(not_a_leaving_visitor)
 take_budgets(os.environ)
 idle_seconds()  # a wrong value is said at the start, not to the first visitor
 ROUTES = [_file(path) for path in FILES] + [Route("/chatterscope/glossary.json", _glossary)]

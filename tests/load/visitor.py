@@ -30,6 +30,8 @@ GRID, REPORT = "chatterscope.grid", "chatterscope.report"
 LABELLED = ("button", "download_button", "number_input", "selectbox", "file_uploader")
 
 #: Buttons that the grid draws, and what it then asks for.
+#: Seconds until the grid asks again for what was not taken, as in grid.js.
+ASKED_AGAIN = 2.0
 IN_GRID = {"Run": "run", "Pause": "pause", "Step": "step", "Reset": "reset", "New seed": "seed"}
 
 
@@ -71,6 +73,9 @@ class Visitor:
         self.resends = 0
         self.bytes = 0
         self._number = 0
+        #: Actions that the server has not said yet that it has taken, and when they were last sent.
+        self._asked: list[dict[str, Any]] = []
+        self._asked_at = 0.0
 
     async def open(self) -> None:
         """Connect, or connect again to the same session, and ask for the page."""
@@ -173,8 +178,12 @@ class Visitor:
     async def act(self, do: str) -> None:
         """What the grid's own code asks for: an action of a person, or everything again."""
         self._number += 1
-        actions = [{"do": do, "number": self._number}]
-        payload = json.dumps([{"event": "actions", "value": actions}])
+        self._asked.append({"do": do, "number": self._number})
+        await self._ask()
+
+    async def _ask(self) -> None:
+        self._asked_at = time.perf_counter()
+        payload = json.dumps([{"event": "actions", "value": self._asked}])
         # How Streamlit names the one widget that takes all events of a component.
         widget = f"$$STREAMLIT_INTERNAL_KEY_{self._grid_id}__events"
         state = WidgetState(id=widget, json_trigger_value=payload)
@@ -248,7 +257,11 @@ class Visitor:
             self.text = shown.body
         elif kind == "bidi_component" and shown.component_name == GRID:
             self._grid_id, self._grid_fragment = shown.id, fragment
-            await self._merge(json.loads(shown.bytes))
+            message = json.loads(shown.bytes)
+            self._asked = [asked for asked in self._asked if asked["number"] > message["taken"]]
+            await self._merge(message)
+            if self._asked and time.perf_counter() > self._asked_at + ASKED_AGAIN:
+                await self._ask()
         elif kind == "bidi_component" and shown.component_name == REPORT:
             self.report = json.loads(shown.json)["parts"] or self.report
 
