@@ -165,7 +165,7 @@ def _layout(
     what = "running mean of squared stationarity" if study.power == "squared" else ""
     up = axis(what or "running mean of stationarity", type="log")
     if reach is None:
-        up |= {"range": [-2, 1]}
+        up |= {"range": [-2, 1], "dtick": 1}
     else:
         up |= {"range": list(np.log10(reach))} | log_ticks(np.array(reach))
     shapes = []
