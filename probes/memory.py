@@ -67,10 +67,14 @@ def footprint(
     common = {tensor.untyped_storage().data_ptr() for tensor in shared}
     sizes = [theta.nbytes]
 
+    nothing = theta.new_empty(0)
+
     def record(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() not in common:
             sizes.append(tensor.nbytes)
-        return tensor
+        # Not the tensor, as no backward pass comes: a graph that holds its own results is a cycle
+        # that no collector finds.
+        return nothing
 
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(record, lambda kept: kept):
         loss(theta.detach().clone().requires_grad_())

@@ -1,6 +1,9 @@
+import gc
+import weakref
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from probes import Objective
 from probes.memory import footprint, in_chunks, is_out_of_memory, megabytes, memory_budget
@@ -108,3 +111,16 @@ def test_other_errors_are_not_taken_for_memory():
 
 def test_sizes_as_a_person_reads_them():
     assert [megabytes(s) for s in (1.6e9, 35e6, 1234.0)] == ["1.6 GB", "35 MB", "0.00123 MB"]
+
+
+def test_measuring_a_point_leaves_nothing_behind() -> None:
+    kept: list[weakref.ref[Tensor]] = []
+
+    def loss(theta: Tensor) -> Tensor:
+        hidden = theta.exp()  # its graph saves the very result
+        kept.append(weakref.ref(hidden))
+        return hidden.sum()
+
+    footprint(loss, torch.zeros(8), ())
+    gc.collect()
+    assert kept[0]() is None
