@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from app.views import lab as lab_page
 from demo_models.scenarios import SCENARIOS
 
 SCRIPT = Path(__file__).parents[2] / "app" / "script.py"
@@ -173,3 +174,21 @@ def test_a_damaged_link_says_what_is_wrong_and_takes_the_rest() -> None:
         "The rest of the link is taken, the defaults elsewhere."
     )
     assert lab(page).experiment.lr == 0.01
+
+
+def test_a_control_that_was_cleared_away_is_drawn_again(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, missing = lab_page.show, iter([True, False, True, True])
+
+    def show() -> None:
+        if next(missing):
+            raise KeyError("field-lanes")
+        shown()
+
+    monkeypatch.setattr(lab_page, "show", show)
+    page.run()
+    assert not page.exception, "once is Streamlit's doing"
+    assert page.number_input("field-lr").value == lab(page).experiment.lr
+    page.run()
+    assert len(page.exception) == 1, "twice is a fault of ours"
