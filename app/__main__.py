@@ -50,7 +50,7 @@ def main() -> None:
     if options.model is not None:
         inspecting.serve_model(options.model)
     try:
-        from app.live.pulse import idle_seconds
+        from app.live.pulse import REMEMBERED, idle_seconds
         from app.main import app
     except ValueError as error:  # a setting of the environment
         sys.exit(str(error))
@@ -63,8 +63,7 @@ def main() -> None:
             "server.address": options.address,
             "server.port": options.port,
             "server.headless": options.no_browser,
-            # As long again as a run waits: who comes back in between is told that it has ended.
-            "server.disconnectedSessionTTL": round(2 * idle_seconds()),
+            "server.disconnectedSessionTTL": round(idle_seconds() + REMEMBERED),
         },
     )
 

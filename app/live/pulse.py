@@ -13,6 +13,8 @@ VARIABLE = "CHATTERSCOPE_IDLE"
 IDLE = 120.0
 #: Seconds between two signs of life of an open page; many fit into the time above.
 BEAT = 30.0
+#: Seconds for which a session is remembered once it was idle: who comes back is told.
+REMEMBERED = 60.0
 #: What a person reads who comes back later.
 ENDED = (
     "Nobody watched for {seconds:g} seconds, so the server has ended the run: this is the "

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import torch
 
+from app.live.pulse import REMEMBERED
 from demo_models.problem import build
 from demo_models.scenarios import SCENARIOS
 from tests.load.served import Served, served
@@ -112,7 +113,9 @@ async def _do(page: Visitor, action: str, draw: random.Random, file: bytes) -> N
         await page.until(lambda page: page.status["state"] != "preparing", PATIENCE)
 
 
-async def soak(server: Served, seconds: float, *, at_once: int = 4, seed: int = 0) -> Soak:
+async def soak(
+    server: Served, seconds: float, *, at_once: int = 4, seed: int = 0, remembered: float = 0.0
+) -> Soak:
     """Let sessions come and go.
 
     Args:
@@ -120,6 +123,8 @@ async def soak(server: Served, seconds: float, *, at_once: int = 4, seed: int = 
         seconds: after the warm-up.
         at_once: sessions at a time.
         seed: of what they do.
+        remembered: seconds to wait before memory is read, as the server remembers a session that
+            has gone for so long, and forgets it when the next one goes.
     """
     file, clock, sessions = checkpoint(), asyncio.get_running_loop().time, 0
 
@@ -136,10 +141,17 @@ async def soak(server: Served, seconds: float, *, at_once: int = 4, seed: int = 
             *(student(random.Random(first + k), until) for k in range(at_once))  # noqa: S311
         )
 
+    async def rest() -> None:
+        if remembered:
+            await asyncio.sleep(remembered)
+            await visit(server.url, random.Random(seed), file)  # noqa: S311
+
     # Everything that is done once, and as much at a time as later.
     await students(clock() + min(seconds / 2, 60.0), seed)
+    await rest()
     warm = await settled(server)
     await students(clock() + seconds, seed + at_once)
+    await rest()
     after = await settled(server, warm)
     return Soak(sessions, warm, after, server.log.count("Traceback"))
 
@@ -168,7 +180,7 @@ def main() -> None:
     options = parser.parse_args()
     with served(CHATTERSCOPE_IDLE=IDLE) as server:
         try:
-            found = asyncio.run(soak(server, options.seconds))
+            found = asyncio.run(soak(server, options.seconds, remembered=float(IDLE) + REMEMBERED))
         finally:
             log = server.log
             errors = log.find("Traceback")
