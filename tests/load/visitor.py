@@ -29,9 +29,9 @@ GRID, REPORT = "chatterscope.grid", "chatterscope.report"
 #: Widgets whose state a press or a change sends, and the name of their label.
 LABELLED = ("button", "download_button", "number_input", "selectbox", "file_uploader")
 
-#: Buttons that the grid draws, and what it then asks for.
 #: Seconds until the grid asks again for what was not taken, as in grid.js.
 ASKED_AGAIN = 2.0
+#: Buttons that the grid draws, and what it then asks for.
 IN_GRID = {"Run": "run", "Pause": "pause", "Step": "step", "Reset": "reset", "New seed": "seed"}
 
 
@@ -62,6 +62,9 @@ class Visitor:
         self._seq = 0
         #: Label -> (id, fragment) of a widget, as last sent.
         self._widgets: dict[str, tuple[str, str]] = {}
+        #: Values that were chosen, by widget: sent with every request, as of two requests that the
+        #: server has not begun the newer replaces the older one's.
+        self._chosen: dict[str, WidgetState] = {}
         self._urls: Any = None
         #: Path -> hash of a page; it names the page to the server.
         self._pages: dict[str, str] = {}
@@ -133,11 +136,13 @@ class Visitor:
     async def fill(self, label: str, value: float) -> None:
         """Set a number field."""
         widget, fragment = self._widgets[label]
-        await self.rerun(fragment, [WidgetState(id=widget, double_value=value)])
+        self._chosen[widget] = WidgetState(id=widget, double_value=value)
+        await self.rerun(fragment)
 
     async def go(self, path: str) -> None:
         """Go to another page of the same session; "" is the lab."""
         self._page = self._pages[path]
+        self._chosen.clear()
         await self.rerun()
 
     async def upload(self, label: str, name: str, data: bytes) -> None:
@@ -155,7 +160,8 @@ class Visitor:
         info = UploadedFileInfo(name=name, size=len(data), file_id=urls.file_id, file_urls=urls)
         widget, fragment = self._widgets[label]
         chosen = FileUploaderState(uploaded_file_info=[info])
-        await self.rerun(fragment, [WidgetState(id=widget, file_uploader_state_value=chosen)])
+        self._chosen[widget] = WidgetState(id=widget, file_uploader_state_value=chosen)
+        await self.rerun(fragment)
 
     def _put(self, path: str, name: str, data: bytes) -> None:
         """One multipart request, with the token that proves that this page asked for it."""
@@ -190,7 +196,7 @@ class Visitor:
         await self.rerun(self._grid_fragment, [state])
 
     async def rerun(
-        self, fragment: str = "", states: list[WidgetState] | None = None, *, auto: bool = False
+        self, fragment: str = "", presses: list[WidgetState] | None = None, *, auto: bool = False
     ) -> None:
         """Ask for a run of the page, or of one fragment of it."""
         wanted = ClientState(
@@ -199,7 +205,7 @@ class Visitor:
             fragment_id=fragment,
             is_auto_rerun=auto,
         )
-        wanted.widget_states.widgets.extend(states or [])
+        wanted.widget_states.widgets.extend([*self._chosen.values(), *(presses or [])])
         await self._send(BackMsg(rerun_script=wanted))
 
     async def _send(self, message: BackMsg) -> None:
@@ -251,6 +257,8 @@ class Visitor:
             # One place, one widget: Pause stands where Run stood, and has its key.
             self._widgets = {k: v for k, v in self._widgets.items() if v[0] != shown.id}
             self._widgets[shown.label] = (shown.id, fragment)
+            if kind == "number_input" and shown.set_value and shown.id in self._chosen:
+                self._chosen[shown.id].double_value = shown.value
         elif kind == "exception":
             raise AssertionError(f"the page shows an exception: {shown.message}")
         elif kind == "text":
