@@ -114,14 +114,14 @@ def rolling_mean(values: np.ndarray, width: int) -> np.ndarray:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def stack(count: int, gap: float = 0.08) -> list[tuple[float, float]]:
+def stack(count: int, gap: float = 0.08) -> list[list[float]]:
     """Vertical domains of `count` strips, the first one on top."""
     height = (1 - gap * (count - 1)) / count
     bottoms = [1 - (i + 1) * height - i * gap for i in range(count)]
-    return [(max(0.0, bottom), min(1.0, bottom + height)) for bottom in bottoms]
+    return [[max(0.0, bottom), min(1.0, bottom + height)] for bottom in bottoms]
 
 
-def cells(count: int) -> list[tuple[tuple[float, float], tuple[float, float], bool]]:
+def cells(count: int) -> list[tuple[list[float], list[float], bool]]:
     """Where `count` strips stand: up to four below each other, more in two columns.
 
     Returns:
@@ -130,7 +130,7 @@ def cells(count: int) -> list[tuple[tuple[float, float], tuple[float, float], bo
     columns = 1 if count <= 4 else 2
     rows = -(-count // columns)
     domains = stack(rows, gap=0.14)
-    across = [(0.0, 1.0)] if columns == 1 else [(0.0, 0.475), (0.525, 1.0)]
+    across = [[0.0, 1.0]] if columns == 1 else [[0.0, 0.475], [0.525, 1.0]]
     return [
         (across[i // rows], domains[i % rows], i % rows == rows - 1 or i == count - 1)
         for i in range(count)
@@ -264,9 +264,7 @@ def label(text: str, color: str, **place: Any) -> dict[str, Any]:
     } | place
 
 
-def strip_label(
-    text: str, color: str, across: tuple[float, float], up: tuple[float, float]
-) -> dict[str, Any]:
+def strip_label(text: str, color: str, across: list[float], up: list[float]) -> dict[str, Any]:
     """A direct label above the right end of a strip.
 
     Args:

@@ -156,9 +156,7 @@ def _time_axis(view: View, any_drawn: bool) -> dict[str, Any]:
     return step_axis(view) if view.last <= SPAN else {}
 
 
-def _label(
-    key: str, drawn: bool, across: tuple[float, float], up: tuple[float, float]
-) -> dict[str, Any]:
+def _label(key: str, drawn: bool, across: list[float], up: list[float]) -> dict[str, Any]:
     text = LANES[key].title + ("" if drawn else f": needs {SHORTEST} steps")
     return strip_label(text, STYLES[key].color, across, up)
 
