@@ -45,6 +45,8 @@ function loadStyle() {
   return new Promise((resolve) => (link.onload = link.onerror = resolve));
 }
 
+loadPlotly(); // beside the first message
+
 class Grid {
   constructor(parent, page) {
     this.page = page;
@@ -184,7 +186,6 @@ class Grid {
   /** Words at once, then a chart a frame, so that a button never waits for all of them. */
   async drawAll() {
     this.root.ariaBusy = "true";
-    const Plotly = await loadPlotly();
     const words = {
       status: (part) => {
         drawStatus(this.status, part);
@@ -205,6 +206,7 @@ class Grid {
       for (const name of Object.keys(words)) {
         if (this.dirty.delete(name) && this.parts[name]) words[name](this.parts[name]);
       }
+      const Plotly = await loadPlotly();
       const name = this.names.find((chart) => this.dirty.delete(chart));
       if (name && this.parts[name]) this.drawChart(Plotly, name, this.parts[name]);
     }
