@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 
+from app.live.cache import cache_folder, digest, put
 from app.live.packing import packed, unpacked
 from app.live.run import Run
 from app.live.view import Ahead, Maps
@@ -20,22 +14,8 @@ from app.live.worker import log
 
 #: Steps of the first run: AdamW chatters visibly, and two cores are done within ten seconds.
 FIRST_STEPS = 160
-ROOT = Path(__file__).resolve().parents[2]
-#: What a first run depends on: these folders of ours, and the versions of these libraries.
+#: What a first run depends on.
 SOURCES = ("sadam", "probes", "demo_models", "app/live", "app/experiment.py")
-
-
-def cache_folder() -> Path:
-    """Where this user's computed results are kept; CHATTERSCOPE_CACHE names another place."""
-    if named := os.environ.get("CHATTERSCOPE_CACHE"):
-        return Path(named)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return base / "chatterscope"
 
 
 def load(run: Run) -> tuple[Maps, Ahead] | None:
@@ -64,32 +44,13 @@ def load(run: Run) -> tuple[Maps, Ahead] | None:
 
 def save(run: Run, maps: Maps, ahead: Ahead) -> None:
     """Keep a first run in place of those of other versions; a full or read-only disk keeps none."""
-    file = _file(run)
-    partial = file.with_suffix(f".{os.getpid()}-{id(run)}")
+    state = {"run": run.state(), "maps": packed(maps), "ahead": packed(ahead)}
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        state = {"run": run.state(), "maps": packed(maps), "ahead": packed(ahead)}
-        torch.save(state, partial)
-        partial.replace(file)  # at once: another session may be reading
-        for old in file.parent.glob("first-run-*.pt"):
-            if old != file:
-                old.unlink(missing_ok=True)
+        put(_file(run), lambda partial: torch.save(state, partial), "first-run-*.pt")
     except OSError as error:
         log.warning("the first run is not kept: %s", error)
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _file(run: Run) -> Path:
-    return cache_folder() / f"first-run-{_version(run.experiment.to_query())}.pt"
-
-
-def _version(query: Mapping[str, Any]) -> str:
-    """A digest of all that decides what the run computes."""
-    digest = hashlib.sha256(repr((FIRST_STEPS, sorted(query.items()))).encode())
-    digest.update(f"{sys.version} {torch.__version__} {np.__version__}".encode())
-    for name in SOURCES:
-        place = ROOT / name
-        for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    asked = FIRST_STEPS, sorted(run.experiment.to_query().items())
+    return cache_folder() / f"first-run-{digest(asked, SOURCES)}.pt"

@@ -64,6 +64,8 @@ class Lab(Held):
         if goal:
             self.trainer.run_to(goal)
         self.delta = Delta()
+        #: Whether this is still the run that a first visit opens on.
+        self.opening = opening
         #: The checkpoint that every lane starts from, None for initial weights.
         self.start: Start | None = None
         #: The past step that is looked at, None for the present.
@@ -88,10 +90,9 @@ class Lab(Held):
         before, self.experiment = self.experiment, changed
         restart = changed.needs_restart(before)
         if restart:
-            self.at, self.goal = None, 0
             if (changed.scenario, changed.bits) != (before.scenario, before.bits):
                 self.start = None  # the checkpoint is of another network
-            self.trainer.restart(changed, self.start)
+            self._restart()
         else:
             self.trainer.drawn.clear()
             self.trainer.adjust(changed)
@@ -182,8 +183,8 @@ class Lab(Held):
 
     def reset(self) -> None:
         """Back to the same initial weights."""
-        self.at, self.message, self.goal = None, "", 0
-        self.trainer.restart(self.experiment, self.start)
+        self.message = ""
+        self._restart()
 
     def resume(self, start: Start) -> None:
         """Start every lane from a checkpoint, with the learning rate of its file."""
@@ -191,8 +192,12 @@ class Lab(Held):
         with contextlib.suppress(ExperimentError):  # a rate that the page does not train at
             changed = changed if start.lr is None else changed.change(lr=start.lr)
         self.experiment, self.start, self.message = changed, start, start.words
-        self.at, self.goal = None, 0
-        self.trainer.restart(changed, start)
+        self._restart()
+
+    def _restart(self) -> None:
+        """Begin the experiment from its start."""
+        self.at, self.goal, self.opening = None, 0, False
+        self.trainer.restart(self.experiment, self.start)
 
     def address(self) -> dict[str, str]:
         """The parameters that the page's own address has."""
@@ -214,9 +219,9 @@ class Lab(Held):
         if lacking := out_of_reach(experiment):
             self.message = lacking
             return
-        self.experiment, self.start, self.at, self.goal = experiment, None, None, 0
+        self.experiment, self.start = experiment, None
         self.message = Link(experiment, refused=tuple(refused)).message
-        self.trainer.restart(experiment)
+        self._restart()
 
     def new_seed(self) -> None:
         """The same experiment from the next seed on."""

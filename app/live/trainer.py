@@ -64,6 +64,8 @@ class Trainer(Worker):
         self._beside: Beside | None = None
         #: The step at which training pauses by itself: the end of a first run, until it is kept.
         self._opening: int | None = None
+        #: Whether the run is the first one at its end, and nobody has touched it.
+        self._first = False
         #: The step that a link names, at which training pauses by itself too.
         self._until: int | None = None
         self._beside_turn = False
@@ -143,7 +145,13 @@ class Trainer(Worker):
         """A consistent copy of everything that the page shows, at the last step."""
         with self._lock:
             run, beside = self._run, self._beside
-            base = View(self._experiment, self._state, self._message, opening=self._opening)
+            base = View(
+                self._experiment,
+                self._state,
+                self._message,
+                opening=self._opening,
+                first=self._first,
+            )
             if run is None or beside is None:
                 return base
             return replace(
@@ -194,7 +202,8 @@ class Trainer(Worker):
     def _begin(
         self, experiment: Experiment, opening: bool = False, start: Start | None = None
     ) -> None:
-        self._opening = self._until = None
+        self._leave_first_run()
+        self._until = None
         self._running = False
         with self._lock:
             self._state, self._message = "preparing", ""
@@ -235,6 +244,7 @@ class Trainer(Worker):
             self._opening = first_run.FIRST_STEPS
         else:
             beside.take_over(*kept)
+            self._first = True
 
     def _keep_first_run(self) -> None:
         """Once the first run stands still and is fully measured, keep it for the next visit."""
@@ -246,21 +256,25 @@ class Trainer(Worker):
             from app.live import first_run
 
             first_run.save(run, maps, ahead)
-            self._opening = None
+            self._opening, self._first = None, True
+
+    def _leave_first_run(self) -> None:
+        """From here on it is a person's run."""
+        self._opening, self._first = None, False
 
     def _start_by_hand(self) -> None:
-        # From here on it is a person's run, not the first one or a link's.
-        self._opening = self._until = None
+        self._leave_first_run()
+        self._until = None
         self._start()
 
     def _start_towards(self, step: int) -> None:
-        self._opening = None
+        self._leave_first_run()
         if self._run is not None and self._run.step < step:
             self._until = step
             self._start()
 
     def _pause_by_hand(self) -> None:
-        self._opening = None
+        self._leave_first_run()
         self._settle()
 
     def _ended(self) -> bool:
@@ -305,7 +319,8 @@ class Trainer(Worker):
     def _single(self) -> None:
         if self._run is None:
             return
-        self._opening, ended = None, self._ended()
+        self._leave_first_run()
+        ended = self._ended()
         if not ended:
             self._one_step()
         self._settle()
@@ -315,7 +330,7 @@ class Trainer(Worker):
     def _adjust(self, experiment: Experiment) -> None:
         from app.live.run import settings_of
 
-        self._opening = None
+        self._leave_first_run()
         with self._lock:
             self._experiment = experiment
             if self._run is not None:

@@ -84,6 +84,7 @@ class View:
         state: what the trainer is doing.
         message: one sentence where something went wrong, else "".
         opening: the step at which the first run ends while it is being computed, else None.
+        first: whether this is the first run at its end, measured and untouched.
         rate: steps a second over the last second or so, 0 when paused.
         step: the step that is shown: the last one, or one that was looked back at.
         last: steps taken.
@@ -110,6 +111,7 @@ class View:
     state: State
     message: str = ""
     opening: int | None = None
+    first: bool = False
     rate: float = 0.0
     step: int = 0
     last: int = 0

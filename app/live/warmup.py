@@ -6,6 +6,7 @@ import functools
 import gc
 import importlib
 import sys
+import threading
 
 #: What the pages import only when they are drawn, and where the digits come from.
 MODULES = (
@@ -17,6 +18,23 @@ MODULES = (
     "sklearn.datasets",
 )
 
+#: Set while nothing more urgent is to be done: loading torch holds up everything for seconds.
+_free = threading.Event()
+_free.set()
+
+
+def hold(seconds: float) -> None:
+    """Let `warm_up` wait until `release`, or for some seconds."""
+    _free.clear()
+    timer = threading.Timer(seconds, release)
+    timer.daemon = True
+    timer.start()
+
+
+def release() -> None:
+    """Let `warm_up` begin: the first page is drawn, or cannot be without torch."""
+    _free.set()
+
 
 @functools.cache
 def warm_up() -> None:
@@ -27,6 +45,10 @@ def warm_up() -> None:
     A full collection costs a fifth of a second with torch and plotly loaded, and next to nothing
     once their objects are frozen.
     """
+    _free.wait()
+    # The page's thread gets the interpreter lock within a millisecond, not five.
+    sys.setswitchinterval(0.001)
+
     import torch
 
     from probes.objective import Objective
@@ -37,7 +59,5 @@ def warm_up() -> None:
 
     # One thread a worker: two fall apart as soon as another process is busy.
     torch.set_num_threads(1)
-    # The page's thread gets the interpreter lock within a millisecond, not five.
-    sys.setswitchinterval(0.001)
     gc.collect()
     gc.freeze()

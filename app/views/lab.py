@@ -12,6 +12,7 @@ from app.charts.spec import STYLES
 from app.experiment import DRAWS, PLANES, ROUNDING
 from app.grid.component import grid, refresh_every
 from app.link import GROUPS
+from app.live import first_view, warmup
 from app.live.pace import PACE, REFRESH
 from app.live.session import Lab, current_lab
 from app.live.view import View
@@ -136,7 +137,11 @@ def _live(lab: Lab) -> None:
     if st.session_state.drawn != _outside(lab):
         st.rerun()
     shown = view if lab.at is None or not view.begun else view.at(lab.at)
-    parts = {"status": _status(view) | {"name": shown.name}}
+    # While torch is loaded a first visit sees the first run as it was kept.
+    kept = first_view.load() if lab.opening and view.state == "preparing" else {}
+    if not (kept and lab.delta.empty):
+        warmup.release()  # the browser has that, or there is nothing to show without torch
+    parts = kept or {"status": _status(view) | {"name": shown.name}}
     if view.begun and lab.has_news(view):
         # Imported here: it loads torch, and the first paint must not wait for that.
         from app.charts.board import line_parts, slow_parts
@@ -144,6 +149,8 @@ def _live(lab: Lab) -> None:
         parts |= line_parts(shown, lab.at)
         if lab.slow_parts_are_due(view):
             parts |= slow_parts(shown)
+            if view.first and shown is view:
+                first_view.keep(parts)
     refresh_every(PACE.interval(lab.trainer.name, training=view.state == "running"))
     grid(lab.delta, parts, lab.act)
 

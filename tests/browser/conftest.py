@@ -31,10 +31,11 @@ expect.set_options(timeout=30_000)
 
 @dataclass(frozen=True)
 class Server:
-    """The server under test: its address and what it has logged."""
+    """The server under test: its address, what it has logged and where it keeps results."""
 
     url: str
     log_file: Path
+    cache: Path
 
     def log(self) -> str:
         return self.log_file.read_text(encoding="utf-8")
@@ -56,8 +57,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         port = probe.getsockname()[1]
     log_file = tmp_path_factory.mktemp("server") / "log.txt"
     command = [sys.executable, "-m", "app", "serve", "--no-browser", "--port", str(port)]
-    cache = str(tmp_path_factory.mktemp("cache"))
-    environment = os.environ | {"PYTHONUNBUFFERED": "1", "CHATTERSCOPE_CACHE": cache}
+    cache = tmp_path_factory.mktemp("cache")
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "CHATTERSCOPE_CACHE": str(cache)}
     with log_file.open("w") as log:
         process = subprocess.Popen(
             command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -74,7 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
     try:
         wait_until(answers, 60, "the server's first answer")
-        yield Server(url, log_file)
+        yield Server(url, log_file, cache)
     finally:
         process.terminate()
         process.wait(20)

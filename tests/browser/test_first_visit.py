@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.live.first_run import FIRST_STEPS
-from tests.browser.conftest import Server
+from tests.browser.conftest import Server, wait_until
 from tests.browser.lab import pause, press, step, table, traces, wait_for_maps, wait_for_step
 
 pytestmark = pytest.mark.browser
@@ -64,6 +64,7 @@ def test_a_first_visit_finishes_a_run_and_the_next_one_finds_it(
     expect(page.locator(".cs-status progress")).to_have_count(0)
     assert_every_chart_is_filled(page)
     shown = table(page)
+    wait_until(lambda: list(server.cache.glob("first-view-*.json")), 30, "keeping the first view")
     press(page, "Step")
     wait_for_step(page, FIRST_STEPS + 1)
     page.wait_for_function(

@@ -26,7 +26,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="chatterscope-") as cache:
         with served(Path(cache)) as server:
-            asyncio.run(first_visit(server.url))
+            asyncio.run(first_visit(server.url, Path(cache)))
             figures = asyncio.run(measure(server, options.pages, options.tabs, options.seconds))
             problems = server.log.count("Traceback")
         begun = asyncio.run(start(Path(cache)))

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from playwright.async_api import Page, async_playwright
@@ -167,18 +168,11 @@ async def pages(url: str, count: int) -> AsyncIterator[list[Visitor]]:
             await page.close()
 
 
-async def first_visit(url: str) -> None:
-    """Until the first run of a bare address is computed and kept, and its page closed again."""
+async def first_visit(url: str, cache: Path) -> None:
+    """Until the first run of a bare address is kept, with its charts, and its page closed again."""
     page = Visitor(url)
     await page.open()
-    await page.until(
-        lambda page: (
-            page.status.get("state") == "paused"
-            and "map" in page.parts
-            and not page.parts["map"].get("progress")
-        ),
-        PATIENCE,
-    )
+    await page.until(lambda _: any(cache.glob("first-view-*.json")), PATIENCE)
     await page.close()
 
 

@@ -120,7 +120,8 @@ class Visitor:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise TimeoutError(f"not within {seconds:g} s; the page says {self.status}") from None
+            said = f"{self.status}, {self.text!r}"
+            raise TimeoutError(f"not within {seconds:g} s; the page says {said}") from None
         return time.perf_counter()
 
     async def press(self, label: str) -> float:
