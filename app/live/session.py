@@ -70,7 +70,8 @@ class Lab(Held):
         self.start: Start | None = None
         #: The past step that is looked at, None for the present.
         self.at: int | None = None
-        self._slow_shows: tuple[object, ...] = (None,) * 5
+        self._slow_waited: tuple[object, ...] = ()
+        self._slow_shows: tuple[object, ...] = ()
         self._slow_next = 0.0
         self._shown: tuple[object, ...] = ()
         #: The answer to Pause has the figures alone; the dear charts follow with the next refresh.
@@ -162,24 +163,26 @@ class Lab(Held):
                 self.change(**{field: value})
 
     def slow_parts_are_due(self, view: View) -> bool:
-        """Whether the dear charts are sent now: on news, else seldom while training."""
+        """Whether the dear charts are sent now: at once where a person waits, else seldom while
+        training, however often there is news of them."""
         if self._brief:
             self._brief = False
             return False
-        now = time.monotonic()
-        known = self._slow_parts_are_known(view)
-        if known and view.state == "running" and now < self._slow_next:
+        now, waits = time.monotonic(), self._waited_for(view)
+        early = view.state == "running" and now < self._slow_next
+        if early and _same(waits, self._slow_waited):
             return False
-        self._slow_shows, self._slow_next = self._slow_news(view), now + SLOW_REFRESH
+        self._slow_waited, self._slow_shows = waits, (view.maps, view.ahead, *waits)
+        self._slow_next = now + SLOW_REFRESH
         return True
 
-    def _slow_news(self, view: View) -> tuple[object, ...]:
-        """What makes the dear charts out of date at once."""
-        return view.maps, view.ahead, self.at, view.experiment, view.state
+    def _waited_for(self, view: View) -> tuple[object, ...]:
+        """What a person has changed: the step in view, the settings, another plane."""
+        plane = None if view.maps is None else view.maps.plane
+        return plane, self.at, view.experiment, view.state
 
     def _slow_parts_are_known(self, view: View) -> bool:
-        pairs = zip(self._slow_news(view), self._slow_shows, strict=True)
-        return all(a is b or a == b for a, b in pairs)
+        return _same((view.maps, view.ahead, *self._waited_for(view)), self._slow_shows)
 
     def reset(self) -> None:
         """Back to the same initial weights."""
@@ -226,6 +229,11 @@ class Lab(Held):
     def new_seed(self) -> None:
         """The same experiment from the next seed on."""
         self.change(seed=self.experiment.seed + self.experiment.seeds)
+
+
+def _same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:
+    pairs = itertools.zip_longest(some, others)
+    return all(a is b or a == b for a, b in pairs)
 
 
 def current_lab() -> Lab:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
+from app.live.view import Maps, View
 from app.views import lab as lab_page
 from demo_models.scenarios import SCENARIOS
+from probes import Plane
 
 SCRIPT = Path(__file__).parents[2] / "app" / "script.py"
 
@@ -152,6 +156,32 @@ def test_a_press_in_the_grid_acts_and_the_page_around_it_follows(page: AppTest) 
     assert not page.exception
     assert page.number_input("field-seed").value == 3
     assert page.query_params["seed"] == "3"
+
+
+def test_while_training_news_of_the_dear_charts_waits_but_a_person_does_not(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.live.session.SLOW_REFRESH", 1e9)
+    held = lab(page)
+    plane, another = (
+        Plane(torch.zeros(2), torch.eye(2), (-1, 1, -1, 1), "random") for _ in range(2)
+    )
+    view = View(held.experiment, "running", maps=Maps(plane, 5, done=0.1))
+    assert held.slow_parts_are_due(view)
+    view = replace(view, maps=Maps(plane, 5, done=0.2))
+    assert held.has_news(view)
+    assert not held.slow_parts_are_due(view)
+    for changed in (
+        replace(view, maps=Maps(another, 6)),
+        replace(view, experiment=held.experiment.change(series="spectrogram")),
+    ):
+        assert held.slow_parts_are_due(changed)
+        assert not held.slow_parts_are_due(changed), "nothing has changed since"
+    held.at = 3
+    assert held.slow_parts_are_due(view)
+    paused = replace(view, state="paused")
+    assert held.slow_parts_are_due(paused)
+    assert held.slow_parts_are_due(replace(paused, maps=Maps(plane, 5, done=0.3)))
 
 
 def test_a_link_restores_the_experiment() -> None:
