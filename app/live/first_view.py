@@ -17,7 +17,7 @@ Parts = dict[str, dict[str, Any]]
 
 
 def load() -> Parts:
-    """The parts of the grid, or {} where none that fit are kept."""
+    """The parts of the grid, its status among them, or {} where none that fit are kept."""
     file = _file()
     if not file.exists():
         return {}
@@ -25,6 +25,8 @@ def load() -> Parts:
         parts = json.loads(file.read_bytes())
         if not (isinstance(parts, dict) and all(isinstance(v, dict) for v in parts.values())):
             raise ValueError("it holds no parts of the grid.")
+        if "status" not in parts:
+            raise ValueError("it holds no status.")
     except (OSError, ValueError) as error:
         log.warning("the kept first view is left out: %s", ascii(str(error))[:200])
         return {}

@@ -57,6 +57,7 @@ def show() -> None:
         # Never as markdown: a link may have put anything into it.
         st.container(key="message").text(lab.message)
     st.session_state.drawn = _outside(lab)
+    st.session_state.interval = REFRESH  # as a run of the whole page sets it
     _live(lab)
 
 
@@ -137,11 +138,13 @@ def _live(lab: Lab) -> None:
     if st.session_state.drawn != _outside(lab):
         st.rerun()
     shown = view if lab.at is None or not view.begun else view.at(lab.at)
+    parts = {"status": _status(view) | {"name": shown.name}}
     # While torch is loaded a first visit sees the first run as it was kept.
     kept = first_view.load() if lab.opening and view.state == "preparing" else {}
-    if not (kept and lab.delta.empty):
+    if kept:
+        parts = kept | {"status": kept["status"] | {"rate": view.state}}
+    if not kept or not lab.delta.empty:
         warmup.release()  # the browser has that, or there is nothing to show without torch
-    parts = kept or {"status": _status(view) | {"name": shown.name}}
     if view.begun and lab.has_news(view):
         # Imported here: it loads torch, and the first paint must not wait for that.
         from app.charts.board import line_parts, slow_parts
@@ -151,7 +154,10 @@ def _live(lab: Lab) -> None:
             parts |= slow_parts(shown)
             if view.first and shown is view:
                 first_view.keep(parts)
-    refresh_every(PACE.interval(lab.trainer.name, training=view.state == "running"))
+    interval = PACE.interval(lab.trainer.name, training=view.state == "running")
+    if interval != st.session_state.interval:
+        st.session_state.interval = interval
+        refresh_every(interval)
     grid(lab.delta, parts, lab.act)
 
 
