@@ -42,9 +42,10 @@ class Rows:
         return self.lane * self.view.experiment.seeds + self.seed
 
     def last(self, name: str, rows: int) -> np.ndarray:
-        """The last rows of a column, (T,) or (T, J)."""
-        values = self.view.columns[name][-rows:, self.index]
-        return values[self.view.trained(self.lane, self.seed)[-rows:]]
+        """The last rows of a column without a gap, (T,) or (T, J); fewer in the thinned past."""
+        last = self.view.unbroken(rows)
+        values = self.view.columns[name][last, self.index]
+        return values[self.view.trained(self.lane, self.seed)[last]]
 
     def now(self, name: str) -> float:
         """The value at the step that is shown."""

@@ -26,15 +26,12 @@ def sound_rows(view: View, column: str, lane: int, most: int) -> np.ndarray:
     """Indices of a lane's last rows, one a step without a gap, while it still trained.
 
     Args:
-        view: the run; its older rows are thinned, and a spectrum of those would be of others.
+        view: the run.
         column: (T, R, J), which must be finite.
         lane: index of the lane.
         most: rows at most, of those that are shown.
     """
-    steps = view.steps[-most:]
-    gaps = np.flatnonzero(np.diff(steps) != 1)
-    first = len(view.steps) - len(steps) + (int(gaps[-1]) + 1 if gaps.size else 0)
-    rows = np.arange(first, len(view.steps))
+    rows = np.arange(len(view.steps))[view.unbroken(most)]
     sound = np.isfinite(view.shown(column)[rows, lane]).all(axis=1) & view.trained(lane)[rows]
     return rows[sound]
 

@@ -25,9 +25,14 @@ def sentence(view: View) -> dict[str, Any]:
     Returns:
         {"parts": [{"text", "color"?}], "verdict": what the controls say, or ""}.
     """
-    steps = min(RECENT, len(view.steps) - 1)
+    last = view.unbroken(RECENT + 1)
+    steps = last.stop - last.start - 1
     if steps < 1:
-        text = "Press Run: all optimizers start from the same weights."
+        text = (
+            "Press Run: all optimizers start from the same weights."
+            if len(view.steps) == 1
+            else "So long ago not every step is kept, and what needs two in a row is left out."
+        )
         return {"parts": [{"text": text}], "verdict": ""}
     seeds = view.experiment.seeds
     of = f", mean of {seeds} seeds" if seeds > 1 else ""

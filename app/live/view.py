@@ -154,6 +154,13 @@ class View:
         seeds = self.experiment.seeds
         return self.columns[name][:, lane * seeds : (lane + 1) * seeds]
 
+    def unbroken(self, most: int) -> slice:
+        """The last rows, at most `most`, one a step without a gap: the older ones are thinned."""
+        steps = self.steps[-most:]
+        gaps = np.flatnonzero(np.diff(steps) != 1)
+        count = len(steps) - (int(gaps[-1]) + 1 if gaps.size else 0)
+        return slice(len(self.steps) - count, len(self.steps))
+
     def trained(self, lane: int, seed: int = 0) -> np.ndarray:
         """Rows (T,) at which one seed of a lane still trained: frozen is not calm."""
         at = int(self.diverged_at[lane * self.experiment.seeds + seed])

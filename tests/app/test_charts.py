@@ -236,6 +236,29 @@ def test_the_newest_steps_are_shown_and_no_thinned_ones(view: View) -> None:
     assert back["note"].endswith("Needs 16 steps.")
 
 
+def test_no_figure_of_single_steps_is_made_of_thinned_ones(view: View) -> None:
+    whole = with_tones(view, 3000)
+    kept = np.concatenate([np.arange(0, 2700, 4), np.arange(2700, 3000)])
+    columns = {name: column[kept] for name, column in whole.columns.items()}
+    thinned = replace(whole, steps=whole.steps[kept], columns=columns)
+
+    def row(shown: View) -> dict[str, str]:
+        table = line_parts(shown)["table"]
+        titles = [column["title"] for column in table["columns"]]
+        return dict(zip(titles, [cell["text"] for cell in table["rows"][0]["cells"]], strict=True))
+
+    assert row(thinned) == row(whole), "the newest steps are all there"
+    back = row(thinned.at(1200))
+    assert back["Loss"] == row(whole.at(1200))["Loss"]
+    for title in ("Loss jump per step", "relative", "Gradient flips", "Power above 0.1"):
+        assert (title, back[title]) == (title, "–")
+    said = line_parts(thinned.at(1200))["sentence"]["parts"][0]["text"]
+    assert said == "So long ago not every step is kept, and what needs two in a row is left out."
+    # Just behind the thinned ones there are few, and the sentence counts those that it is of.
+    few = line_parts(thinned.at(2709))["sentence"]["parts"][0]["text"]
+    assert few == "Last 9 steps: "
+
+
 def test_a_short_spectrogram_says_what_it_needs(view: View) -> None:
     early = of_time(view.at(14))
     assert early["traces"] == {}
