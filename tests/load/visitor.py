@@ -142,6 +142,7 @@ class Visitor:
 
     async def go(self, path: str) -> None:
         """Go to another page of the same session; "" is the lab."""
+        self._stop_timers()  # at once, as a browser does: a late one would ask for the old page
         self._page = self._pages[path]
         self._chosen.clear()
         await self.rerun()
@@ -230,8 +231,8 @@ class Visitor:
         match message.WhichOneof("type"):
             case "new_session":
                 self.session_id = message.new_session.initialize.session_id
-                self._page = message.new_session.page_script_hash
                 if not message.metadata.run.fragment_ids:
+                    self._page = message.new_session.page_script_hash
                     self._stop_timers()
                     self.text = ""
             case "navigation":
