@@ -11,7 +11,6 @@ from typing import Any
 import streamlit as st
 
 from app.experiment import ExperimentError
-from app.grid.delta import Delta
 from app.link import said
 from app.live.gate import GATE, Gate
 from app.live.held import Held, current
@@ -170,7 +169,6 @@ class Bench(Held):
         self.message = message
         self.meter = Meter(setup, name=f"bench {next(_numbers)}", pulse=pulse)
         super().__init__(self.meter)
-        self.delta = Delta()
         #: What controls showed until they changed by other means, and when that was.
         self._left: dict[str, tuple[Any, float]] = {}
         #: The browser's number of the last move that was taken over.

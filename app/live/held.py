@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import streamlit as st
 
+from app.grid.delta import Delta
 from app.live.pulse import Pulse, current_pulse
 from app.live.worker import Worker, log
 
@@ -18,9 +19,13 @@ class Held(ABC):
 
     Args:
         worker: ends with this object, so its thread must hold no reference to it.
+
+    Attributes:
+        delta: what this browser was sent of the page's grid or report.
     """
 
     def __init__(self, worker: Worker) -> None:
+        self.delta = Delta()
         self._worker = worker
         weakref.finalize(self, worker.close)
 
@@ -63,6 +68,7 @@ def current(key: str, make: Callable[[Pulse, str], H]) -> H:
 def _release(held: Held) -> None:
     log.info("%s: the page is closed", held.name)
     held.leave()
+    held.delta.reset()  # who comes back is sent everything, and of who does not little is held
 
 
 @st.cache_resource(scope="session", on_release=_release, show_spinner=False)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.checkpoints import Checkpoint, CheckpointError, read_checkpoint
-from app.grid.delta import Delta
 from app.live.gate import GATE, Gate
 from app.live.held import Held, current
 from app.live.jobs import Jobs
@@ -286,8 +285,9 @@ class Desk(Held):
     def __init__(self, pulse: Pulse | None = None) -> None:
         self.inspector = Inspector(name=f"inspector {next(_numbers)}", pulse=pulse)
         super().__init__(self.inspector)
-        self.delta = Delta()
         self.request: Request | None = None
+        #: Whether the end of the connection has stopped an inspection.
+        self._goes_on = False
         self._shown: frozenset[str] = frozenset()
 
     def ask(self, request: Request) -> None:
@@ -304,7 +304,14 @@ class Desk(Held):
 
     def leave(self) -> None:
         """Stop, and keep what is measured."""
+        self._goes_on = self.inspector.progress().working
         self.inspector.cancel()
+
+    def come_back(self) -> None:
+        """Measure anew what the connection's end has stopped."""
+        if self._goes_on and self.request is not None:
+            self._goes_on = False
+            self.inspector.ask(self.request)
 
 
 def current_desk() -> Desk:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.experiment import Experiment, ExperimentError
-from app.grid.delta import Delta
 from app.link import Link, read_link
 from app.live.held import Held, current
 from app.live.pulse import Pulse
@@ -63,7 +62,6 @@ class Lab(Held):
         self._goes_on = False
         if goal:
             self.trainer.run_to(goal)
-        self.delta = Delta()
         #: Whether this is still the run that a first visit opens on.
         self.opening = opening
         #: The checkpoint that every lane starts from, None for initial weights.

@@ -11,7 +11,6 @@ from typing import Literal
 import streamlit as st
 
 from app.experiment import ExperimentError
-from app.grid.delta import Delta
 from app.link import said
 from app.live.gate import GATE, Gate
 from app.live.held import Held, current
@@ -131,9 +130,10 @@ class Theory(Held):
     def __init__(self, study: Study, message: str = "", pulse: Pulse | None = None) -> None:
         self.study = study
         self.message = message
+        #: Whether the end of the connection has stopped a study.
+        self._goes_on = False
         self.observer = Observer(name=f"theory {next(_numbers)}", pulse=pulse)
         super().__init__(self.observer)
-        self.delta = Delta()
 
     def change(self, **changes: object) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -158,7 +158,14 @@ class Theory(Held):
 
     def leave(self) -> None:
         """Stop, and keep what is measured."""
+        self._goes_on = self.observer.progress().state == "running"
         self.observer.cancel()
+
+    def come_back(self) -> None:
+        """Observe anew what the connection's end has stopped."""
+        if self._goes_on:
+            self._goes_on = False
+            self.observer.run(self.study)
 
 
 def current_theory() -> Theory:

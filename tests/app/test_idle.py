@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from app.experiment import Experiment
 from app.live import pulse
 from app.live.bench import Meter
-from app.live.inspecting import Inspector
+from app.live.inspecting import Desk, Inspector, Request, Upload
 from app.live.pulse import Pulse, idle_seconds
-from app.live.theory import Observer
+from app.live.theory import Observer, Theory
 from app.live.trainer import Trainer
 from app.live.worker import Worker
 from app.setup import Setup
+from app.theory import Study
+from demo_models.problem import build
+from demo_models.scenarios import SCENARIOS
 
 SCRIPT = str(Path(__file__).parents[2] / "app" / "script.py")
 
@@ -109,6 +114,34 @@ def test_a_connection_that_drops_pauses_and_one_that_returns_goes_on() -> None:
     lab.come_back()  # it stood still before
     assert lab.trainer.state == "paused"
     lab.trainer.close()
+
+
+def test_what_a_dropped_connection_has_stopped_is_measured_once_it_returns() -> None:
+    theory = Theory(Study().change(scenario="abs-l1", steps=2000, samples=8))
+    theory.run()
+    theory.leave()
+    wait_until(lambda: theory.observer.progress().state == "cancelled")
+    theory.come_back()
+    assert theory.observer.progress().state == "running"
+    theory.cancel()
+    wait_until(lambda: theory.observer.progress().state == "cancelled")
+    theory.leave()
+    theory.come_back()  # it stood still before
+    assert theory.observer.progress().state == "cancelled"
+
+    file = io.BytesIO()
+    torch.save(build(SCENARIOS["moons"]).network(0).state_dict(), file)
+    desk = Desk()
+    desk.ask(Request(Upload("1", "moons.pt", file.getvalue())))
+    desk.leave()
+    assert desk.inspector.progress().state == "cancelled"
+    desk.come_back()
+    wait_until(lambda: desk.inspector.progress().state == "finished")
+    desk.leave()
+    desk.come_back()
+    assert desk.inspector.progress().state == "finished"
+    for held in (theory.observer, desk.inspector):
+        held.close()
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-3", "nan", "inf", ""])
