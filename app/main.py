@@ -17,14 +17,15 @@ from starlette.middleware import Middleware  # noqa: E402
 
 from app.budget import take_budgets  # noqa: E402
 from app.files import ROUTES, Early  # noqa: E402
-from app.leaving import not_a_leaving_visitor  # noqa: E402
+from app.leaving import LOGS, not_a_leaving_visitor  # noqa: E402
 from app.live.pulse import idle_seconds  # noqa: E402
 from app.live.warmup import hold, warm_up  # noqa: E402
 
 #: Seconds after which nobody is expected at once.
 HOLD = 3.0
 
-logging.getLogger("uvicorn.error").addFilter(not_a_leaving_visitor)
+for name in LOGS:
+    logging.getLogger(name).addFilter(not_a_leaving_visitor)
 take_budgets(os.environ)
 idle_seconds()  # a wrong value is said at the start, not to the first visitor
 app = st.App(ROOT / "app" / "script.py", routes=ROUTES, middleware=[Middleware(Early)])
