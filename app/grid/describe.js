@@ -18,6 +18,7 @@ export function describe({ title, across = "" }, { _fullData: traces, _fullLayou
     const name = /^trace \d+$/.test(trace.name ?? "") ? "" : plain(trace.name ?? "").replace(/: ?/, ", ");
     if (trace.z) return tellMap(trace, name || "values");
     if (onMap) return tellPlace(trace, name);
+    if (typeof trace.y?.[0] === "string") return tellNames(trace, name);
     const owner = up && name ? `${up} of ${name}` : up || name;
     return tellLine(trace, right ? `${owner} over ${right}` : owner, across && `${across} `);
   });
@@ -45,6 +46,11 @@ function tellLine({ x, y }, name, across) {
   const high = points.reduce((a, b) => (b[1] > a[1] ? b : a));
   if (figure(low[1]) === figure(high[1])) return `${name}: ${figure(low[1])} throughout`;
   return `${name}: ${at(points.at(-1))}, lowest ${at(low)}, highest ${at(high)}`;
+}
+
+/** A figure a name: those go upwards, where figures go across. */
+function tellNames({ x, y }, name) {
+  return `${name}: ${Array.from(y, (owner, i) => `${plain(owner)} ${figure(x[i])}`).join(", ")}`;
 }
 
 function tellMap({ x, y, z }, name) {

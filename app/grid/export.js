@@ -1,4 +1,6 @@
-// A chart as a picture or as figures, made in the browser from what it shows.
+// A chart as a picture or as figures, and a table as figures, made in the browser from what they show.
+
+import { element } from "./dom.js";
 
 /** The look of a chart's buttons. */
 export const MODEBAR = { bgcolor: "var(--casing)", color: "var(--ink-soft)", activecolor: "var(--ink)" };
@@ -34,6 +36,18 @@ export function exportButtons(Plotly, about) {
       click: (chart) => save(csv(chart._fullData, about().name), "text/csv", fileName(about(), "csv")),
     },
   ];
+}
+
+/** A button that saves a table as it stands; about() as of a chart. */
+export function tableButton({ columns, rows }, about) {
+  const button = element("button", "cs-button", "CSV");
+  button.type = "button";
+  button.title = "Save the figures as CSV";
+  button.onclick = () => {
+    const named = rows.map(({ cells }) => [...cells, about().name]);
+    save(written([[...columns, "run"], ...named]), "text/csv", fileName(about(), "csv"));
+  };
+  return button;
 }
 
 async function savePicture(Plotly, chart, format, { title, note, name }) {
@@ -97,6 +111,10 @@ export function csv(traces, name) {
       Array.from(x ?? []).forEach((at, i) => rows.push([series, at, y?.[i], z?.[i], name]));
     }
   }
+  return written(rows);
+}
+
+function written(rows) {
   return rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 

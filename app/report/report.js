@@ -3,7 +3,7 @@
 
 import { labelChart } from "../grid/describe.js";
 import { element } from "../grid/dom.js";
-import { exportButtons, MODEBAR } from "../grid/export.js";
+import { exportButtons, MODEBAR, tableButton } from "../grid/export.js";
 import { enlarge, merge, pageLook, resolve } from "../grid/spec.js";
 
 class Report {
@@ -38,7 +38,7 @@ class Report {
     this.parts = merge(this.parts, message.parts);
     this.drawWords(this.parts.words);
     this.tables.replaceChildren(
-      ...["figures", "layers", "lanes"].filter((name) => this.parts[name]?.rows?.length)
+      ...["figures", "layers", "lanes", "scores"].filter((name) => this.parts[name]?.rows?.length)
         .map((name) => this.table(name, this.parts[name])));
     this.arrange();
     this.draw(Object.keys(message.parts));
@@ -68,10 +68,12 @@ class Report {
       element("h1", "", words.title), ...banner, ...lines, facts, ...notes);
   }
 
-  table(name, { title, columns, rows }) {
+  table(name, part) {
+    const { title, columns, rows } = part;
     const table = element("table", "cs-table");
     table.dataset.table = name;
-    table.createCaption().textContent = title;
+    table.createCaption().append(
+      element("span", "", title), tableButton(part, () => ({ title, name: this.parts.words.name })));
     const head = element("tr", "");
     head.append(...columns.map((text) => element("th", "", text)));
     table.append(head, ...rows.map(({ key, cells }) => {

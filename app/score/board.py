@@ -1,22 +1,33 @@
-"""The kept table as HTML: one setting large, all settings small, and the protocol in words."""
+"""The kept table: one setting as a report's, all settings small as HTML, the protocol in words."""
 
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 
 from app.score.kept import Auc, Kept, Row
 from app.score.protocol import PAIRS, SCORES
 
 TITLES = {score.key: score.title for score in SCORES}
 ROUGH = {score.key: score.rough for score in SCORES}
-COLUMNS = (
-    ("Score", "name"),
-    *((f"{rough.capitalize()} vs {calm}", "auc") for rough, calm in PAIRS),
-    ("Not resolved<br>s, k, j, %", "number"),
-    ("k", "number"),
-    ("Forward<br>passes", "number"),
-    ("ms a<br>point", "number"),
-)
+
+
+def pair_title(pair: tuple[str, str]) -> str:
+    """What is told apart from what."""
+    rough, calm = pair
+    return f"{rough.capitalize()} vs {calm}"
+
+
+def short(row: Row) -> str:
+    """A score's name without what it is of."""
+    return TITLES[row.score].partition(",")[0]
+
+
+def side(auc: Auc) -> str:
+    """Where the whole interval lies: "above" 0.5, "below" it, or "coin"."""
+    if auc.low > 0.5:
+        return "above"
+    return "below" if auc.high < 0.5 else "coin"
 
 
 def sentence(kept: Kept, seed: int, size: int, distance: float | None) -> str:
@@ -26,19 +37,36 @@ def sentence(kept: Kept, seed: int, size: int, distance: float | None) -> str:
     lgi = rows[0].aucs
     return (
         f"P = {size}, distance {named(distance)}. Highest against smooth: "
-        f"{_short(best[0])} for a kink, {best[0].aucs[0].value:.2f}; "
-        f"{_short(best[1])} for a jump, {best[1].aucs[1].value:.2f}. "
+        f"{short(best[0])} for a kink, {best[0].aucs[0].value:.2f}; "
+        f"{short(best[1])} for a jump, {best[1].aucs[1].value:.2f}. "
         f"LGI: {lgi[0].value:.2f} and {lgi[1].value:.2f}. A coin: 0.50."
     )
 
 
-def large_table(rows: list[Row]) -> str:
-    """One setting: a score a row, with intervals drawn against 0.5."""
-    head = "".join(f'<th class="{kind}">{title}</th>' for title, kind in COLUMNS)
-    return (
-        '<table class="score-large"><thead><tr>'
-        f"{head}</tr></thead><tbody>{''.join(map(_large_row, rows))}</tbody></table>"
-    )
+def setting_name(seed: int, size: int, distance: float | None) -> str:
+    """What a picture or a file of one setting is headed with."""
+    return f"Score · P = {size} · distance {named(distance)} · seed {seed}"
+
+
+def auc_table(rows: list[Row]) -> dict[str, Any]:
+    """One setting: a score a row, its AUCs with their intervals in brackets.
+
+    Returns:
+        {"title", "columns", "rows": [{"key", "cells"}]}, all text.
+    """
+    columns = ["Score", "Rough means", *map(pair_title, PAIRS), "Not resolved s, k, j, %"]
+    return {
+        "title": "AUC, and what a point costs",
+        "columns": [*columns, "k", "Forward passes", "ms a point"],
+        "rows": [{"key": row.score, "cells": _cells(row)} for row in rows],
+    }
+
+
+def _cells(row: Row) -> list[str]:
+    aucs = (f"{auc.value:.2f} ({auc.low:.2f} to {auc.high:.2f})" for auc in row.aucs)
+    shares = ", ".join(f"{100 * share:.3g}" for share in row.unresolved)
+    cost = (str(row.draws), str(row.forwards), f"{row.milliseconds:.2f}")
+    return [TITLES[row.score], ROUGH[row.score], *aucs, shares, *cost]
 
 
 def small_tables(kept: Kept, seed: int) -> str:
@@ -58,7 +86,7 @@ def _small_table(kept: Kept, seed: int, size: int) -> str:
     )
     tables = [kept.table(seed, size, distance) for distance in distances]
     body = "".join(
-        f'<tr><td class="name">{_short(rows[0])}</td>'
+        f'<tr><td class="name">{short(rows[0])}</td>'
         + "".join(_small_cell(auc, at) for row in rows for at, auc in enumerate(row.aucs))
         + "</tr>"
         for rows in zip(*tables, strict=True)
@@ -129,43 +157,10 @@ def _computed(kept: Kept, *, same_sources: bool) -> dict[str, str]:
     }
 
 
-def _large_row(row: Row) -> str:
-    aucs = "".join(f'<td class="auc">{_auc(auc)}</td>' for auc in row.aucs)
-    shares = ", ".join(f"{100 * share:.3g}" for share in row.unresolved)
-    return (
-        f'<tr data-score="{row.score}"><td class="name">{TITLES[row.score]}'
-        f"<small>{ROUGH[row.score]} means rough</small></td>{aucs}"
-        f'<td class="number">{shares}</td><td class="number">{row.draws}</td>'
-        f'<td class="number">{row.forwards}</td>'
-        f'<td class="number">{row.milliseconds:.2f}</td></tr>'
-    )
-
-
-def _auc(auc: Auc) -> str:
-    """The number, its interval, and both on a line from 0 to 1 with a mark at 0.5."""
-    width = 100 * (auc.high - auc.low)
-    return (
-        f"<b>{auc.value:.2f}</b> <small>{auc.low:.2f} to {auc.high:.2f}</small>"
-        f'<span class="strip {_side(auc)}"><i style="left:{100 * auc.low:.1f}%;width:{width:.1f}%">'
-        f'</i><em style="left:{100 * auc.value:.1f}%"></em></span>'
-    )
-
-
 def _small_cell(auc: Auc, at: int) -> str:
-    kinds = f"{_side(auc)} {'group' if at == 0 else ''}".strip()
+    kinds = f"{side(auc)} {'group' if at == 0 else ''}".strip()
     title = f"{auc.low:.2f} to {auc.high:.2f}"
     return f'<td class="{kinds}" title="{title}">{auc.value:.2f}</td>'
-
-
-def _side(auc: Auc) -> str:
-    """Where the whole interval lies: "above" 0.5, "below" it, or "coin"."""
-    if auc.low > 0.5:
-        return "above"
-    return "below" if auc.high < 0.5 else "coin"
-
-
-def _short(row: Row) -> str:
-    return TITLES[row.score].partition(",")[0]
 
 
 def _range(ends: tuple[float, float]) -> str:

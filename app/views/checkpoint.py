@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.components import v2
 
-from app.report import page_files
+from app.report.component import draw_report
 from app.views import lab, looks
 from app.views.lab import STYLE
 from sadam.lanes import LANES
@@ -31,13 +30,6 @@ INTRODUCTION = (
     "without Adam's state) or a safetensors file, at most 50 MB. Nothing in it is run. The report "
     "says where the weights sit, whether the loss is rough there, in which layer, and whether an "
     "optimizer would chatter."
-)
-
-_report = v2.component(
-    "chatterscope.report",
-    js=page_files.component_script(),
-    css=page_files.style(),
-    isolate_styles=False,
 )
 
 
@@ -210,8 +202,4 @@ def _live(desk: Desk) -> None:
     if progress.working:
         st.progress(done, progress.doing)  # words of our own
     parts = {} if progress.report is None else report_parts(progress.report)
-    _report(
-        key="report",
-        data=desk.message(parts),
-        on_resend_change=desk.delta.reset,
-    )
+    draw_report("report", desk.message(parts), desk.delta.reset)

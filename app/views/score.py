@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
-from app.score.board import large_table, named, protocol_list, sentence, small_tables
+from app.charts.score import auc_chart
+from app.grid.delta import Delta
+from app.report.component import draw_report
+from app.score.board import (
+    auc_table,
+    named,
+    protocol_list,
+    sentence,
+    setting_name,
+    small_tables,
+)
 from app.score.kept import RESULT, KeptError, load
 from app.score.sources import digest
 from app.views import looks
 
 STYLE = Path(__file__).with_name("score.html")
-NOTE = (
-    "AUC: the chance that a function of the first class reads rougher than one of the second, "
-    "ties half. Blue dot: the interval lies above 0.5, a coin. Hollow: it holds 0.5. Orange "
-    "square: below, the score points the wrong way."
-)
 SMALL_NOTE = (
     "Bold: the interval lies above 0.5. Pale: it holds 0.5. Underlined: below, the wrong way."
 )
@@ -42,16 +48,27 @@ def show() -> None:
         distance = protocol.distances[_choose("distance", places, last=True)]
         seed = _choose("seed", {seed: f"seed {seed}" for seed in protocol.seeds})
     words = escape(sentence(kept, seed, size, distance))
-    table = large_table(kept.table(seed, size, distance))
-    lines = protocol_list(kept, same_sources=digest() == kept.sources)
-    st.html(
-        f'<p class="score-sentence">{words}</p><div class="score-both"><div>{table}'
-        f'<p class="score-note">{NOTE}</p></div><div>{lines}</div></div>'
-    )
+    st.html(f'<p class="score-sentence">{words}</p>')
+    with st.container(key="score-both"):
+        rows = kept.table(seed, size, distance)
+        _report(
+            {
+                "words": {"name": setting_name(seed, size, distance)},
+                "scores": auc_table(rows),
+                "chart-auc": auc_chart(rows, protocol.level) | {"place": 0},
+            }
+        )
+        st.html(protocol_list(kept, same_sources=digest() == kept.sources))
     st.html(
         f'<div class="score-wide">{small_tables(kept, seed)}</div>'
         f'<p class="score-note">{SMALL_NOTE}</p>'
     )
+
+
+def _report(parts: dict[str, dict[str, Any]]) -> None:
+    """Draw one setting's chart and table."""
+    delta: Delta = st.session_state.setdefault("score-delta", Delta())
+    draw_report("score", delta.message(parts), delta.reset)
 
 
 def _choose(name: str, options: dict[int, str], *, last: bool = False) -> int:

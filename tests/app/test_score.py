@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -315,17 +316,40 @@ def page() -> AppTest:
     return shown
 
 
+def parts(shown: AppTest) -> dict[str, Any]:
+    """What the report was sent: chart, table and their name."""
+    (component,) = shown.get("bidi_component")
+    return json.loads(component.proto.json)["parts"]
+
+
 def html(shown: AppTest) -> str:
     return "\n".join(element.proto.body for element in shown.get("html"))
 
 
+def assert_is(sent: dict[str, Any], rows: list[Row]) -> None:
+    """The chart and the table have the figures of these rows."""
+    for row, shown in zip(rows, sent["scores"]["rows"], strict=True):
+        assert shown["key"] == row.score
+        _, rough, *aucs, _unresolved, draws, forwards, _time = shown["cells"]
+        assert (rough, draws, forwards) == (ROUGH[row.score], str(row.draws), str(row.forwards))
+        assert aucs == [f"{a.value:.2f} ({a.low:.2f} to {a.high:.2f})" for a in row.aucs]
+    traces = sent["chart-auc"]["traces"]
+    for at, pair in enumerate(PAIRS):
+        found, ends = traces["-".join(pair)], traces[f"{'-'.join(pair)}:range"]
+        assert found["x"] == [row.aucs[at].value for row in rows]
+        assert ends["x"][::3] == [row.aucs[at].low for row in rows]
+        assert ends["x"][1::3] == [row.aucs[at].high for row in rows]
+        assert ends["y"][::3] == ends["y"][1::3] == found["y"]
+        sides = {"circle": 1, "circle-open": 0, "square": -1}
+        expected = [(r.aucs[at].low > 0.5) - (r.aucs[at].high < 0.5) for r in rows]
+        assert [sides[symbol] for symbol in found["marker"]["symbol"]] == expected
+
+
 def test_the_page_shows_the_table_with_protocol_date_and_version() -> None:
-    found, text = load(), html(page())
-    for score, row in zip(SCORES, found.table(0, 200, None), strict=True):
-        assert f'data-score="{score.key}"><td class="name">{score.title}' in text
-        for auc in row.aucs:
-            interval = f"<small>{auc.low:.2f} to {auc.high:.2f}</small>"
-            assert f"<b>{auc.value:.2f}</b> {interval}" in text
+    shown, found = page(), load()
+    text, sent = html(shown), parts(shown)
+    assert_is(sent, found.table(0, 200, None))
+    assert sent["words"] == {"name": "Score · P = 200 · distance random · seed 0"}
     for line in (
         "200 a class and setting",
         "118 forward passes a point for every score",
@@ -346,8 +370,10 @@ def test_a_chosen_setting_is_shown() -> None:
     shown.button_group("score-seed").set_value(1).run()
     text = html(shown)
     assert '<p class="score-sentence">P = 2, distance 0.' in text
-    for row in load().table(1, 2, 0.0):
-        assert f"<b>{row.aucs[0].value:.2f}</b>" in text
+    shown.session_state["score-delta"].reset()
+    sent = parts(shown.run())
+    assert_is(sent, load().table(1, 2, 0.0))
+    assert sent["words"] == {"name": "Score · P = 2 · distance 0 · seed 1"}
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def open_stationarity(page: Page) -> None:
 
 def open_score(page: Page) -> None:
     page.goto(address(page, "score"))
-    expect(page.locator(".score-large tbody tr").first).to_be_visible()
+    drawn(page, "chart-auc")
 
 
 def open_report(page: Page) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,8 @@ from playwright.sync_api import Page, expect
 from app.score import kept
 from app.score.protocol import SCORES
 from tests.browser.conftest import SCREENSHOTS
+from tests.browser.lab import traces
+from tests.browser.test_export import saved
 
 pytestmark = pytest.mark.browser
 
@@ -21,29 +26,18 @@ OpenPage = Callable[..., Page]
 RESULT: dict[str, Any] = json.loads(Path(kept.RESULT).read_text(encoding="utf-8"))
 SETTINGS = [(size, t) for size in (2, 200) for t in (0.0, 0.5, None)]
 NAMES = {0.0: "0", 0.5: "½", None: "random"}
-#: Every row's cells, and for each AUC its class and the ends of its drawn interval.
+#: Every row's cells.
 READ = """
-() => [...document.querySelectorAll(".score-large tbody tr")].map((row) => ({
-  score: row.dataset.score,
-  cells: [...row.querySelectorAll("td")].map((cell) => cell.innerText.replace(/\\s+/g, " ").trim()),
-  strips: [...row.querySelectorAll(".strip")].map((strip) => {
-    const whole = strip.getBoundingClientRect();
-    const share = (x) => (x - whole.left) / whole.width;
-    const line = strip.querySelector("i").getBoundingClientRect();
-    const dot = strip.querySelector("em").getBoundingClientRect();
-    return [share(line.left), share((dot.left + dot.right) / 2), share(line.right)];
-  }),
-  sides: [...row.querySelectorAll(".strip")].map((strip) => strip.classList[1]),
+() => [...document.querySelectorAll("[data-table=scores] tr[data-row]")].map((row) => ({
+  score: row.dataset.row, cells: [...row.querySelectorAll("td")].map((cell) => cell.innerText),
 }))
 """
-
-
 #: Whether the page's ground is light and its table's ink dark, or the other way round.
 LIGHT_IS = """
 (light) => {
   const red = (name, what) =>
     Number(getComputedStyle(document.querySelector(name))[what].match(/\\d+/g)[0]);
-  const [ground, ink] = [red(".stApp", "backgroundColor"), red(".score-large b", "color")];
+  const [ground, ink] = [red(".stApp", "backgroundColor"), red("[data-table=scores] td", "color")];
   return light ? ground > 200 && ink < 80 : ground < 80 && ink > 200;
 }
 """
@@ -52,7 +46,7 @@ LIGHT_IS = """
 def open_score(open_page: OpenPage, **look: Any) -> Page:
     page = open_page("stationarity", **look)  # nothing runs there by itself
     page.get_by_role("link", name="Score").click()
-    page.wait_for_selector(".score-large tbody tr", timeout=60_000)
+    page.wait_for_selector("[data-table=scores] tr[data-row]", timeout=60_000)
     return page
 
 
@@ -65,24 +59,30 @@ def rows(seed: int, size: int, distance: float | None) -> dict[str, dict[str, An
     }
 
 
-def side(auc: dict[str, float]) -> str:
-    return "above" if auc["low"] > 0.5 else "below" if auc["high"] < 0.5 else "coin"
-
-
 def assert_table_is(page: Page, expected: dict[str, dict[str, Any]]) -> None:
+    """The table and the chart have the figures of the file."""
+    assert list(expected) == [score.key for score in SCORES]
+    first = next(iter(expected.values()))["aucs"][0]["value"]
+    cell = page.locator("[data-table=scores] tr[data-row] td:nth-child(3)").first
+    expect(cell).to_have_text(re.compile(f"^{first:.2f} "))
     shown = page.evaluate(READ)
-    assert [row["score"] for row in shown] == [score.key for score in SCORES] == list(expected)
+    assert [row["score"] for row in shown] == list(expected)
     for row in shown:
         truth = expected[row["score"]]
-        _, *aucs, unresolved, draws, forwards, milliseconds = row["cells"]
+        _, _rough, *aucs, unresolved, draws, forwards, milliseconds = row["cells"]
         for text, auc in zip(aucs, truth["aucs"], strict=True):
-            assert text == f"{auc['value']:.2f} {auc['low']:.2f} to {auc['high']:.2f}"
+            assert text == f"{auc['value']:.2f} ({auc['low']:.2f} to {auc['high']:.2f})"
         assert unresolved == ", ".join(f"{100 * share:.3g}" for share in truth["unresolved"])
         assert (draws, forwards) == (str(truth["draws"]), str(truth["forwards"]))
         assert milliseconds == f"{truth['milliseconds']:.2f}"
-        assert row["sides"] == [side(auc) for auc in truth["aucs"]]
-        for drawn, auc in zip(row["strips"], truth["aucs"], strict=True):
-            assert drawn == pytest.approx([auc["low"], auc["value"], auc["high"]], abs=0.01)
+    page.wait_for_function(
+        """([name, first]) => document.querySelector(`[data-panel="${name}"] .cs-chart`)
+          ?._fullData?.[1]?.x[0] === first""",
+        arg=["chart-auc", first],
+    )
+    drawn = [trace for trace in traces(page, "chart-auc") if trace["mode"] == "markers"]
+    for at, trace in enumerate(drawn):
+        assert trace["x"] == [row["aucs"][at]["value"] for row in expected.values()]
 
 
 def choose(page: Page, name: str, text: str) -> None:
@@ -101,13 +101,40 @@ def test_the_table_is_the_kept_file_in_every_setting(open_page: OpenPage) -> Non
         words = f"P = {size}, distance {NAMES[distance]}. Highest against smooth:"
         expect(page.locator(".score-sentence")).to_contain_text(words)
         assert_table_is(page, rows(0, size, distance))
-    first = page.evaluate(READ)
     choose(page, "seed", "seed 1")
-    page.wait_for_function(
-        "old => document.querySelector('.score-large tbody tr td.auc b').innerText !== old",
-        arg=first[0]["cells"][1].split()[0],
-    )
     assert_table_is(page, rows(1, 200, None))
+
+
+def test_chart_and_table_are_saved_with_their_setting(open_page: OpenPage) -> None:
+    page = open_score(open_page)
+    run = "chatterscope-score-p-200-distance-random-seed-0"
+    chart = f"{run}-are-smooth-kink-and-jump-told-apart"
+    name, picture = saved(page, "chart-auc", "PNG")
+    assert (name, picture[:4]) == (f"{chart}.png", b"\x89PNG")
+    name, drawing = saved(page, "chart-auc", "SVG")
+    assert name == f"{chart}.svg"
+    text = re.sub(r"<[^>]*>", " ", drawing.decode())
+    for words in ("Score · P = 200 · distance random · seed 0", "Jump vs smooth", "Hölder r to 4r"):
+        assert words in text
+    name, content = saved(page, "chart-auc", "CSV")
+    assert name == f"{chart}.csv"
+    found = list(csv.DictReader(io.StringIO(content.decode())))
+    truth = rows(0, 200, None)["roughness"]["aucs"][0]
+    for series, values in (
+        ("Kink vs smooth", ["value"]),
+        ("Kink vs smooth, 90% interval", ["low", "high"]),
+    ):
+        cells = [r["x"] for r in found if (r["series"], r["y"]) == (series, "Roughness")]
+        assert [float(cell) for cell in cells if cell] == [truth[value] for value in values]
+
+    with page.expect_download() as download:
+        page.locator("[data-table=scores]").get_by_role("button", name="CSV").click()
+    assert download.value.suggested_filename == f"{run}-auc-and-what-a-point-costs.csv"
+    text = Path(download.value.path()).read_text("utf-8")
+    header, *lines = csv.reader(io.StringIO(text))
+    assert (header[0], header[-1]) == ("Score", "run")
+    assert [line[:-1] for line in lines] == [row["cells"] for row in page.evaluate(READ)]
+    assert {line[-1] for line in lines} == {"Score · P = 200 · distance random · seed 0"}
 
 
 def assert_small_tables_are_the_kept_file(page: Page) -> None:
@@ -132,7 +159,8 @@ def assert_the_protocol_is_beside_the_table(page: Page) -> None:
         f"{RESULT['date']}, Chatterscope {RESULT['version']}; python ",
     ):
         expect(listed).to_contain_text(words)
-    large, beside = page.locator(".score-large").bounding_box(), listed.bounding_box()
+    large = page.locator("[data-table=scores]").bounding_box()
+    beside = listed.bounding_box()
     assert large is not None
     assert beside is not None
     assert beside["x"] >= large["x"] + large["width"], "beside the table"
@@ -145,7 +173,7 @@ def test_it_fits_both_sizes_and_follows_the_theme(open_page: OpenPage) -> None:
         page.set_viewport_size({"width": width, "height": height})
         page.reload()  # as a visitor with a window of this size meets it
         page.wait_for_selector(".score-small tbody tr", timeout=60_000)
-        for place in (":root", ".stMain", ".score-both > div", ".score-wide"):
+        for place in (":root", ".stMain", ".st-key-score-both > *", ".score-wide"):
             wide = page.evaluate(
                 "name => [...document.querySelectorAll(name)].map("
                 "(node) => node.scrollWidth - node.clientWidth)",
@@ -153,7 +181,7 @@ def test_it_fits_both_sizes_and_follows_the_theme(open_page: OpenPage) -> None:
             )
             assert wide, f"{place} is not there"
             assert max(wide) <= 0, f"{place} scrolls sideways at {width} px"
-        for place in (".score-large", ".score-wide", ".score-protocol", ".score-sentence"):
+        for place in ("[data-table=scores]", ".score-wide", ".score-protocol", ".score-sentence"):
             box = page.locator(place).bounding_box()
             assert box is not None
             assert box["x"] >= 0, place
