@@ -22,8 +22,9 @@ from app.score.board import (
 from app.score.kept import RESULT, KeptError, load
 from app.score.sources import digest
 from app.views import looks
+from app.views.lab import STYLE
 
-STYLE = Path(__file__).with_name("score.html")
+OWN_STYLE = Path(__file__).with_name("score.html")
 SMALL_NOTE = (
     "Bold: the interval lies above 0.5. Pale: it holds 0.5. Underlined: below, the wrong way."
 )
@@ -32,16 +33,17 @@ SMALL_NOTE = (
 def show() -> None:
     """Draw the page."""
     st.html(STYLE)
+    st.html(OWN_STYLE)
     looks.address({})
     try:
         kept = load(RESULT)
     except KeptError as error:
-        st.markdown("**Score**")
-        st.html(f'<div class="score-message">{escape(str(error))}</div>')
+        # Never as markdown: the file may hold anything.
+        st.container(key="message").text(str(error))
         return
     protocol = kept.protocol
-    with st.container(key="score-bar", horizontal=True, vertical_alignment="center", gap="medium"):
-        st.markdown("**Score:** are smooth, kink and jump told apart?")
+    with st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown("**Chatterscope**")
         size = _choose("size", {size: f"P = {size}" for size in protocol.sizes}, last=True)
         # By its place, as None would be no choice at all.
         places = {at: f"t {named(t)}" for at, t in enumerate(protocol.distances)}

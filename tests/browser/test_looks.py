@@ -205,6 +205,23 @@ def test_light_dark_and_projector_are_chosen_on_the_page(open_page: OpenPage) ->
     page.wait_for_function("!location.search.includes('look')")
 
 
+def test_the_links_between_pages_stand_alike_on_all_of_them(open_page: OpenPage) -> None:
+    page = open_page(QUICK)
+    links = page.locator(".st-key-pages a")
+    expect(links).to_have_count(7)
+    first = [link.bounding_box() for link in links.all()]
+    for path in ("instruments", "stationarity", "score", "checkpoint", "glossary", "lessons"):
+        page.goto(address(page, path))
+        expect(page.locator(f'.st-key-pages a[href$="{path}"]')).to_be_visible()
+        page.wait_for_function(
+            """(first) => [...document.querySelectorAll(".st-key-pages a")].every((link, i) => {
+              const box = link.getBoundingClientRect();
+              return ["x", "y", "width", "height"].every((key) => box[key] === first[i]?.[key]);
+            })""",
+            arg=first,
+        )
+
+
 def test_a_look_that_is_none_is_said(open_page: OpenPage) -> None:
     page = open_page(QUICK + "&look=loud")
     expect(page.locator(".st-key-message")).to_contain_text(
