@@ -99,11 +99,26 @@ TERMS: dict[str, Term] = {
         "measure(θ₀ + a·d₁ + b·d₂; k, σ)",
         OURS,
     ),
+    "interpolation": Term(
+        "The line between two networks",
+        "The real loss at weights mixed of both. Its barrier is how far it rises above the "
+        "straight line between the losses at the ends; none does not mean that the two are alike.",
+        "max over t of f((1 − t)θ₀ + tθ₁) − (1 − t)f(θ₀) − tf(θ₁)",
+        "Frankle, Dziugaite, Roy, Carbin 2020, Linear Mode Connectivity and the Lottery Ticket "
+        "Hypothesis, arXiv 1912.05671",
+    ),
     "fidelity": Term(
         "Plane fidelity",
         "How well the plane holds the paths: the share of their variance that lies on it, and the "
         "median error of the loss where they are projected to.",
         "1 − Σ‖θ − Pθ‖² / Σ‖θ − mean‖²; median |f(Pθ) − f(θ)|",
+        OURS,
+    ),
+    "layer": Term(
+        "Layer by layer",
+        "Probes along directions that are zero outside of one layer, so that an instrument sees "
+        "that layer alone.",
+        "uᵢ = zᵢ / ‖zᵢ‖, zᵢ normal in one layer and 0 elsewhere",
         OURS,
     ),
     "ahead": Term(
@@ -124,6 +139,13 @@ TERMS: dict[str, Term] = {
         "Loss jump per step",
         "How far the loss on fixed samples moves from one step to the next. Calm is not accuracy.",
         "mean |Lₜ₊₁ − Lₜ|",
+        OURS,
+    ),
+    "path": Term(
+        "Path length and efficiency",
+        "How far an optimizer went in all, and what share of it led away from the start: 1 is a "
+        "straight line. Compare runs of as many steps.",
+        "length = Σ‖θₜ₊₁ − θₜ‖; efficiency = ‖θ_T − θ₀‖ / length",
         OURS,
     ),
     "straight-through": Term(
@@ -240,9 +262,12 @@ TERMS: dict[str, Term] = {
     ),
 }
 
+#: What every instrument measures, where a table has all of them.
+MEASURED = ("lgi", "variance", "asymmetry", "holder", "roughness")
 #: Terms of each panel by its page; a menu of the panel adds the term of what it shows.
 VIEWS: dict[str, dict[str, tuple[str, ...]]] = {
     "lab": {
+        "table": ("seed",),
         "ahead": ("ahead", "promise", "straight-through"),
         "strips": ("lane",),
         "edge": ("levels", "kink"),
@@ -252,6 +277,7 @@ VIEWS: dict[str, dict[str, tuple[str, ...]]] = {
         "spectrum": ("spectrum", "flips"),
     },
     "instruments": {
+        "table": (*MEASURED, "diameter", "stationarity"),
         "slice": ("slice", "kink"),
         "radius": ("holder", "roughness", "diameter", "stationarity", "floor"),
         "byk": ("probe", "direction"),
@@ -259,15 +285,52 @@ VIEWS: dict[str, dict[str, tuple[str, ...]]] = {
         "damping": ("damping", "lgi"),
     },
     "stationarity": {
+        "table": ("stationarity",),
         "constant": ("stationarity", "subdifferential"),
         "falling": ("stationarity", "subdifferential"),
     },
+    "score": {
+        "scores": ("auc", *MEASURED, "diameter", "floor"),
+        "auc": ("auc", "kink"),
+    },
+    "checkpoint": {
+        "figures": (*MEASURED, "diameter", "stationarity", "sharpness"),
+        "layers": ("layer", *MEASURED, "floor"),
+        "ahead": ("ahead", "promise", "straight-through", "damping"),
+        "layer-radius": ("layer", "roughness", "holder", "floor"),
+        "slice": ("slice",),
+        **{f"map-{name}": ("map", name) for name in ("lgi", "asymmetry", "roughness")},
+        "radius": ("holder", "roughness", "diameter", "stationarity", "floor"),
+        "byk": ("probe", "direction"),
+        **{f"draws-{name}": (name, "direction") for name in MEASURED},
+        "damping": ("damping", "lgi"),
+        "between": ("interpolation", "roughness"),
+        "between-plane": ("slice", "interpolation"),
+    },
+    "comparison": {
+        "figures": ("lane", "seed", "control", "jump"),
+        "layers": ("lane", "control"),
+        "differences": ("seed", "control"),
+        "ends": ("seed", "lane"),
+        "loss": ("lane", "seed"),
+        "tuning": ("lane",),
+    },
 }
-#: What a menu calls otherwise than the glossary does; "along-" in front changes no meaning.
-ALIASES = {"broken": "promise", "kept": "promise", "relative": "jump", "loss": "jump"}
+#: A run as a file has the lab's panels, and its table by another name.
+VIEWS["run"] = VIEWS["lab"] | {"lanes": VIEWS["lab"]["table"]}
+#: Terms of what a menu calls otherwise; "along-" in front changes no meaning.
+ALIASES: dict[str, tuple[str, ...]] = {
+    "broken": ("promise",),
+    "kept": ("promise",),
+    "relative": ("jump",),
+    "loss": ("jump",),
+    "chatter": ("jump", "promise", "levels", "flips", "damping"),
+    "cost": ("path", "probe"),
+    "oscillation": ("flips", "spectrum", "oscillating", "alpha", "sharpness"),
+}
 
 
 def as_json() -> dict[str, object]:
-    """Everything, for help.js."""
+    """Everything, for help.js; `address` is that of the page Glossary, "" where there is none."""
     terms = {key: asdict(term) for key, term in TERMS.items()}
-    return {"terms": terms, "views": VIEWS, "aliases": ALIASES}
+    return {"terms": terms, "views": VIEWS, "aliases": ALIASES, "address": "glossary"}

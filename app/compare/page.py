@@ -56,6 +56,7 @@ def comparison_html(result: Result, made: Made) -> str:
     if tuning is not None:
         tables["layers"] = tuning
     words = {
+        "page": "comparison",
         "title": f"Comparison: {experiment.problem.title}",
         "name": f"Comparison: {experiment.name}",
         "summary": list(sentences(result)),
@@ -77,7 +78,14 @@ def grid_html(title: str, lines: list[str], table: Table, made: Made) -> str:
         table: a row a cell and lane.
         made: how.
     """
-    words = {"title": title, "name": title, "summary": lines, "facts": made.facts, "notes": []}
+    words = {
+        "page": "comparison",
+        "title": title,
+        "name": title,
+        "summary": lines,
+        "facts": made.facts,
+        "notes": [],
+    }
     parts = {"words": words, "figures": _plain(table)}
     return standalone(title, Delta().message(parts))
 

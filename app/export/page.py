@@ -34,6 +34,7 @@ def run_html(taken: Taken) -> str:
     view = taken.view
     parts = line_parts(view, taken.asked) | slow_parts(view)
     words = {
+        "page": "run",
         "title": view.name,
         "name": view.name,
         "summary": _sentences(parts["sentence"]),
@@ -80,7 +81,8 @@ def _table(table: dict[str, Any], group: str) -> dict[str, Any]:
         for row in table["rows"]
     ]
     columns = ["", *(column["title"] for column in table["columns"])]
-    return {"title": title or TABLES[group], "columns": columns, "rows": rows}
+    shown = {"title": title or TABLES[group], "columns": columns, "rows": rows}
+    return shown | {"choices": table["choices"]}
 
 
 def _cell(cell: dict[str, str]) -> str:

@@ -64,7 +64,9 @@ class Grid {
     this.table = element("table", "cs-table");
     this.next = element("p", "cs-next");
     const holder = element("div", "cs-table-holder");
-    holder.append(this.table);
+    const [help, card] = this.help("table");
+    this.tableHelp = help;
+    holder.append(this.table, card);
     this.root.append(this.sentence, holder);
     this.panels = Object.fromEntries(this.names.map((name) => [name, this.panel(name)]));
     // What the arrow keys move: the step that is shown, or the point that is measured.
@@ -107,13 +109,18 @@ class Grid {
     cancel.onclick = () => this.act({ do: "cancel" });
     progress.append(label, bar, cancel);
     progress.hidden = true;
-    const shown = () => (this.parts[name]?.choices ?? []).map(({ value }) => String(value));
-    const [help, card] = helpFor(this.page, name, shown);
+    const [help, card] = this.help(name);
     head.append(choices, title, help, note);
     const chart = element("div", "cs-chart");
     box.append(head, chart, progress, card);
     this.root.append(box);
     return { box, title, note, choices, progress, bar, label, chart };
+  }
+
+  /** The "?" of a part and its card, which follow the part's menus. */
+  help(name) {
+    const shown = () => (this.parts[name]?.choices ?? []).map(({ value }) => String(value));
+    return helpFor(this.page, name, shown);
   }
 
   /** Ask for what a person did; asked again until the server says that it has taken it. */
@@ -197,7 +204,7 @@ class Grid {
       next: (part) => this.next.replaceChildren(element("b", "", "Try next "), part.text),
       table: (part) => {
         this.root.classList.toggle("cs-many", part.rows.length > 4);
-        drawTable(this.table, part, (field, value) => this.set(field, value));
+        drawTable(this.table, part, (field, value) => this.set(field, value), this.tableHelp);
       },
     };
     while (this.dirty.size && !this.closed) {

@@ -28,11 +28,11 @@ export function drawSentence(sentence, { parts, verdict }) {
   if (verdict) sentence.append(element("span", "cs-verdict", verdict));
 }
 
-/** A row an optimizer, or an instrument; set(field, value) takes what a menu says. */
-export function drawTable(table, { choices, columns, rows }, set) {
+/** A row an optimizer, or an instrument; set(field, value) takes what a menu says; help is its "?". */
+export function drawTable(table, { choices, columns, rows }, set, help) {
   const head = element("tr", "");
   const first = element("th", "cs-name");
-  first.append(...choices.map((choice) => menu(choice, set)));
+  first.append(...choices.map((choice) => menu(choice, set)), help);
   head.append(first);
   for (const { title, help } of columns) {
     const cell = element("th", "", title);

@@ -10,10 +10,12 @@ from typing import Any
 
 import plotly
 
+from app.glossary import as_json
+
 HERE = Path(__file__).parent
 GRID = HERE.parent / "grid"
 SCRIPTS = (
-    *(GRID / name for name in ("describe.js", "dom.js", "spec.js", "export.js")),
+    *(GRID / name for name in ("describe.js", "dom.js", "spec.js", "export.js", "help.js")),
     HERE / "report.js",
 )
 STYLE, COLORS = HERE / "report.css", GRID / "grid.css"
@@ -37,6 +39,11 @@ function loadPlotly() {
   });
   return plotly;
 }
+let terms;
+function loadTerms() {
+  terms ??= fetch(url("glossary.json")).then((answer) => answer.json());
+  return terms;
+}
 function loadColors() {
   if ([...document.styleSheets].some((sheet) => sheet.href === url("grid.css"))) return undefined;
   const link = Object.assign(document.createElement("link"), {
@@ -49,7 +56,7 @@ const reports = new WeakMap();
 export default async function mount({ data, parentElement, setTriggerValue }) {
   await loadColors();
   if (!reports.has(parentElement)) {
-    reports.set(parentElement, new Report(parentElement, loadPlotly));
+    reports.set(parentElement, new Report(parentElement, loadPlotly, loadTerms));
   }
   const report = reports.get(parentElement);
   report.receive(data, (seq) => setTriggerValue("resend", seq));
@@ -89,7 +96,8 @@ def standalone(title: str, message: dict[str, Any]) -> str:
         title: of the file, any text.
         message: of all parts, see `app.grid.delta`.
     """
-    data = json.dumps(message, allow_nan=False).replace("<", "\\u003c")
+    data = _embedded(message)
+    terms = _embedded(as_json() | {"address": ""})  # there is no page Glossary beside it
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -110,9 +118,14 @@ body {{ margin: 18px 24px; background: #ffffff; }}
 <script type="application/json" id="report">{data}</script>
 <script type="module">
 {script()}
-const report = new Report(document.body, async () => window.Plotly);
+const report = new Report(document.body, async () => window.Plotly, async () => ({terms}));
 report.receive(JSON.parse(document.getElementById("report").textContent), () => {{}});
 </script>
 </body>
 </html>
 """
+
+
+def _embedded(value: Any) -> str:
+    """JSON that no script's end can hide in."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")

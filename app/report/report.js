@@ -4,12 +4,14 @@
 import { labelChart } from "../grid/describe.js";
 import { element } from "../grid/dom.js";
 import { exportButtons, MODEBAR, tableButton } from "../grid/export.js";
+import { helpFor } from "../grid/help.js";
 import { enlarge, merge, pageLook, resolve } from "../grid/spec.js";
 
 class Report {
-  /** plotly() gives a promise of Plotly; trigger asks the server. */
-  constructor(parent, plotly) {
+  /** plotly() and glossary() give promises of Plotly and of what app/glossary.py has. */
+  constructor(parent, plotly, glossary) {
     this.plotly = plotly;
+    this.glossary = glossary;
     this.root = element("div", "cs-grid cs-report");
     this.words = element("div", "cs-report-words");
     this.tables = element("div", "cs-report-tables");
@@ -72,8 +74,8 @@ class Report {
     const { title, columns, rows } = part;
     const table = element("table", "cs-table");
     table.dataset.table = name;
-    table.createCaption().append(
-      element("span", "", title), tableButton(part, () => ({ title, name: this.parts.words.name })));
+    const csv = tableButton(part, () => ({ title, name: this.parts.words.name }));
+    table.createCaption().append(element("span", "", title), ...this.help(name), csv);
     const head = element("tr", "");
     head.append(...columns.map((text) => element("th", "", text)));
     table.append(head, ...rows.map(({ key, cells }) => {
@@ -105,8 +107,16 @@ class Report {
     box.dataset.panel = name;
     const panel = { box, title: element("h2", ""), note: element("p", "cs-note"),
       chart: element("div", "cs-chart") };
-    box.append(panel.title, panel.note, panel.chart);
+    const head = element("header", "");
+    head.append(panel.title, ...this.help(name));
+    box.append(head, panel.note, panel.chart);
     return panel;
+  }
+
+  /** The "?" of a table or chart and its card. */
+  help(name) {
+    const shown = () => (this.parts[name].choices ?? []).map(({ value }) => String(value));
+    return helpFor(this.parts.words.page, name.replace(/^chart-/, ""), shown, this.glossary);
   }
 
   async draw(names) {

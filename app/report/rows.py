@@ -19,9 +19,9 @@ def report_words(report: Report) -> dict[str, Any]:
     """Title, summary, what was found and assumed.
 
     Returns:
-        {"title", "name": with the file's, "summary": [2], "banner", "facts": [[name, text]],
-        "notes": [text]}: all text, with names as they came out of the file or escaped; show it as
-        text.
+        {"page", "title", "name": with the file's, "summary": [2], "banner",
+        "facts": [[name, text]], "notes": [text]}: all text, with names as they came out of the
+        file or escaped; show it as text.
     """
     subject = report.subject
     facts = [
@@ -32,6 +32,7 @@ def report_words(report: Report) -> dict[str, Any]:
         ["Data", f"{subject.data}; instruments use {subject.rows} of {subject.samples}"],
     ]
     return {
+        "page": "checkpoint",
         "title": "Instability report",
         "name": f"Instability report: {ascii(subject.file)[1:-1][:120]}",
         "summary": list(summary(report)),

@@ -55,7 +55,7 @@ def show() -> None:
         rows = kept.table(seed, size, distance)
         _report(
             {
-                "words": {"name": setting_name(seed, size, distance)},
+                "words": {"page": "score", "name": setting_name(seed, size, distance)},
                 "scores": auc_table(rows),
                 "chart-auc": auc_chart(rows, protocol.level) | {"place": 0},
             }

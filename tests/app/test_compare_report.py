@@ -19,6 +19,7 @@ from app.compare.comparison import FIGURES, Result, Tuned
 from app.compare.plan import plans
 from app.compare.tables import sentences
 from app.experiment import Experiment
+from app.glossary import VIEWS
 from tests.app.compare_cases import TUNED, compare
 from tests.app.test_charts import decoded
 from tests.browser.chromium import FLAGS, find_chromium
@@ -208,3 +209,8 @@ def test_the_report_opens_with_no_network(folder: Path, parts: dict[str, Any]) -
             assert traces.count() == count
         context.close()
         browser.close()
+
+
+def test_every_table_and_chart_has_its_terms(parts: dict[str, Any]) -> None:
+    views = VIEWS[parts["words"]["page"]]
+    assert {name.removeprefix("chart-") for name in parts if name != "words"} == views.keys()

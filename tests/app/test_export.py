@@ -19,6 +19,7 @@ from app.export.numbers import run_json
 from app.export.page import PLACES, run_html
 from app.export.plane import slice_npz
 from app.export.taken import Taken, file_name, settings
+from app.glossary import TERMS, VIEWS
 from app.link import Link, read_link
 from app.live.maps import compute_maps
 from app.live.run import Run
@@ -97,6 +98,17 @@ def test_the_page_holds_the_very_charts_that_the_lab_is_sent(taken: Taken, parts
         ]
     assert [cell for cell in rows["sadam"] if " (" in cell], "paired differences"
     assert "in brackets, the paired difference" in parts["lanes"]["title"]
+
+
+def test_every_part_of_the_page_has_its_terms_and_the_glossary_is_in_it(
+    taken: Taken, parts: dict
+) -> None:
+    views = VIEWS[parts["words"]["page"]]
+    assert {n.removeprefix("chart-") for n in parts if n != "words"} == views.keys() - {"table"}
+    assert [choice["value"] for choice in parts["lanes"]["choices"]] == ["chatter", "adamw"]
+    drawing = Blocks(run_html(taken)).scripts[2]
+    assert json.dumps(TERMS["lgi"].text) in drawing
+    assert "<" not in drawing.partition("async () => ({")[2].partition("}));")[0]
 
 
 def test_the_page_says_what_it_is_of(taken: Taken, parts: dict) -> None:

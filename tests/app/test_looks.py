@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.charts.spec import STYLES
-from app.experiment import MEASURES, STRIPS
+from app.experiment import MEASURES, STRIPS, TABLES
 from app.glossary import ALIASES, TERMS, VIEWS
 
 CSS = Path("app/grid/grid.css").read_text("utf-8")
@@ -58,5 +58,8 @@ def test_every_view_and_measure_has_its_terms() -> None:
         for keys in views.values():
             assert set(keys) <= set(TERMS)
     assert set(MEASURES) <= set(TERMS)
-    assert {ALIASES.get(k, k) for k in (s.removeprefix("along-") for s in STRIPS)} <= set(TERMS)
+    strips = {strip.removeprefix("along-") for strip in STRIPS}
+    assert strips - ALIASES.keys() <= set(TERMS)
+    assert set(TABLES) <= ALIASES.keys()
+    assert {key for keys in ALIASES.values() for key in keys} <= set(TERMS)
     assert all(term.text and term.source for term in TERMS.values())

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import nn
 
 from app.checkpoints import Checkpoint
+from app.glossary import VIEWS
 from app.report import command
 from app.report.findings import Report
 from app.report.measure import complete, inspect
@@ -116,6 +117,14 @@ def test_every_chart_is_complete(report: Report) -> None:
         assert part["span"] <= 12
     assert {"chart-slice", "chart-map-lgi", "chart-layers", "chart-radius"} <= parts.keys()
     assert sum(name.startswith("chart-draws-") for name in parts) == 5
+
+
+def test_every_table_and_chart_has_its_terms(report: Report) -> None:
+    parts = report_parts(report)
+    views = VIEWS[parts.pop("words")["page"]]
+    assert {name.removeprefix("chart-") for name in parts} <= views.keys()
+    # What only a second file and Adam's state bring.
+    assert {"ahead", "between", "between-plane"} <= views.keys()
 
 
 def test_random_data_stand_under_a_banner_and_real_ones_do_not(report: Report) -> None:

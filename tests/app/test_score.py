@@ -354,7 +354,7 @@ def test_the_page_shows_the_table_with_protocol_date_and_version() -> None:
     shown, found = page(), load()
     text, sent = html(shown), parts(shown)
     assert_is(sent, found.table(0, 200, None))
-    assert sent["words"] == {"name": "Score · P = 200 · distance random · seed 0"}
+    assert sent["words"]["name"] == "Score · P = 200 · distance random · seed 0"
     for line in (
         "200 a class and setting",
         "118 forward passes a point for every score",
@@ -378,7 +378,7 @@ def test_a_chosen_setting_is_shown() -> None:
     shown.session_state["score-delta"].reset()
     sent = parts(shown.run())
     assert_is(sent, load().table(1, 2, 0.0))
-    assert sent["words"] == {"name": "Score · P = 2 · distance 0 · seed 1"}
+    assert sent["words"]["name"] == "Score · P = 2 · distance 0 · seed 1"
 
 
 @pytest.mark.parametrize(

@@ -247,3 +247,33 @@ def test_a_view_explains_itself_by_mouse_and_by_keys(open_page: OpenPage) -> Non
     expect(card).to_be_hidden()
     expect(help_button).to_be_focused()
     assert step(page) == 0, "Enter did not reach the run"
+
+
+def test_every_view_and_table_explains_itself(open_page: OpenPage) -> None:
+    page = open_page(QUICK)
+    open_card = page.locator(".cs-card:popover-open")
+    for name in ("lab", "instruments", "stationarity", "score", "checkpoint"):
+        PAGES[name](page)
+        views = page.locator(".cs-panel, .cs-report-panel, .cs-table")
+        helps = page.locator(".cs-help")
+        expect(helps).to_have_count(views.count())
+        for button in helps.all():
+            button.click()
+            expect(open_card.locator("h3").first).to_be_visible()
+            assert open_card.get_by_role("link").count() == open_card.locator("h3").count()
+            page.keyboard.press("Escape")
+            expect(open_card).to_have_count(0)
+
+
+def test_the_table_explains_the_figures_that_it_shows(open_page: OpenPage) -> None:
+    page = open_page(QUICK)
+    button = page.get_by_role("button", name="What table shows")
+    card = page.locator(".cs-table-holder .cs-card")
+    button.click()
+    expect(card).to_contain_text(TERMS["promise"].formula)
+    page.keyboard.press("Escape")
+    page.locator('.cs-choice[aria-label="Figures"]').select_option("oscillation")
+    expect(page.locator(".cs-table")).to_contain_text("Update cosine")
+    button.click()
+    expect(card).to_contain_text(TERMS["sharpness"].formula)
+    expect(card).not_to_contain_text(TERMS["promise"].formula)

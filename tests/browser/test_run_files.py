@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from app.experiment import Experiment
+from app.glossary import TERMS
 from tests.browser.lab import (
     pause,
     press,
@@ -118,6 +119,11 @@ def test_a_run_is_saved_as_a_page_that_shows_the_same_without_a_network(
     facts = away.locator(".cs-facts").inner_text()
     assert f"step={at}" in facts
     assert "torch" in facts
+    away.get_by_role("button", name="What map shows").click()
+    card = away.locator(".cs-card:popover-open")
+    expect(card).to_contain_text(TERMS["map"].text)
+    expect(card.locator("a")).to_have_count(0)
+    away.keyboard.press("Escape")
     # Its charts can be saved from there.
     name, picture = saved(away, "chart-slice", "PNG")
     assert name.endswith(f"step-{at}-loss-slice.png")
