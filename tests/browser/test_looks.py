@@ -48,6 +48,27 @@ SMALLER = """
   return small;
 }
 """
+#: How many lines the parts of the bar stand in: a part below another begins a line.
+BAR_LINES = """
+() => {
+  const boxes = [...document.querySelectorAll(".st-key-bar > *")]
+    .map((part) => part.getBoundingClientRect()).filter(({ width }) => width > 0);
+  const below = (box) => boxes.some((other) => other.bottom <= box.top);
+  return 1 + boxes.filter(below).length;
+}
+"""
+#: How many pixels a menu lacks for the longest of its texts.
+CUT = """
+(label) => {
+  const menu = document.querySelector(`.cs-choice[aria-label="${label}"]`);
+  const whole = menu.cloneNode(true);
+  whole.style.maxWidth = "none";
+  menu.after(whole);
+  const lacking = whole.getBoundingClientRect().width - menu.getBoundingClientRect().width;
+  whole.remove();
+  return lacking;
+}
+"""
 
 
 def open_lab(page: Page) -> None:
@@ -182,6 +203,18 @@ def test_pages_fit_a_projector_and_a_tablet(open_page: OpenPage, look: str) -> N
             lines = [trace for trace in traces(page, "strips") if trace["mode"] == "lines"]
             assert lines
             assert all(3 <= trace["width"] <= 4 for trace in lines)
+
+
+@pytest.mark.parametrize("look", ["", "&look=projector"])
+def test_a_small_window_holds_the_bar_in_a_line_and_the_maps_menu_whole(
+    open_page: OpenPage, look: str
+) -> None:
+    small = "?scenario=moons&bits=2&slice_resolution=9&map_resolution=5&step=105"
+    page = open_page(small + look, size=SIZES[0])
+    wait_for_maps(page)
+    expect(page.get_by_role("button", name="File")).to_be_visible()
+    assert page.evaluate(BAR_LINES) == 1
+    assert page.evaluate(CUT, "Measure") <= 0
 
 
 def test_light_dark_and_projector_are_chosen_on_the_page(open_page: OpenPage) -> None:
