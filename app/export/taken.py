@@ -40,15 +40,15 @@ class Taken:
         return f"?{urlencode(self.query)}"
 
 
-def file_name(experiment: Experiment, what: str, ending: str) -> str:
-    """The name of a file of an experiment: letters, digits and dashes, as in export.js.
+def file_name(name: str, what: str, ending: str) -> str:
+    """The name of a file of a run: letters, digits and dashes, as in export.js.
 
     Args:
-        experiment: whose name it carries.
+        name: the run's, with the step in view.
         what: is in the file; "" for the run itself.
         ending: without the dot.
     """
-    text = f"chatterscope {experiment.name} {what}".lower()
+    text = f"chatterscope {name} {what}".lower()
     return f"{re.sub(r'[^a-z0-9]+', '-', text).strip('-')}.{ending}"
 
 

@@ -11,6 +11,7 @@ from streamlit.components import v2
 
 from app.experiment import MOST_BYTES
 from app.export.taken import Taken, file_name
+from app.link import Link
 from app.live.session import Lab
 from app.live.view import View
 from app.views import looks
@@ -24,6 +25,7 @@ FILES = (
     ("Save slice", "slice", "npz", "application/octet-stream", "Loss, map and paths for NumPy"),
 )
 NOT_BEGUN = "The run is being prepared: open this menu again in a moment."
+ANEW = "The run began anew: open this menu again."
 NO_SLICE = "There is no slice yet: press Compute maps, then open this menu again."
 
 # The server answers the click with the link, as it alone knows the step in view. The promise is
@@ -114,11 +116,12 @@ def copy_link(
 
 
 def _save(lab: Lab) -> None:
-    """Draw the buttons that save; what they save is made when they are pressed."""
-    experiment, view = lab.experiment, lab.trainer.view()
+    """Draw the buttons that save the step in view, which a run in progress may leave meanwhile."""
+    view = lab.trainer.view()
+    shown = view if lab.at is None or not view.begun else view.at(lab.at)
     st.download_button(
         "Save experiment",
-        experiment.to_json(),
+        lab.experiment.to_json(),
         "experiment.json",
         "application/json",
         on_click="ignore",
@@ -127,8 +130,8 @@ def _save(lab: Lab) -> None:
         missing = _missing(view, ending)
         st.download_button(
             label,
-            lambda ending=ending: _written(lab, ending),
-            file_name(experiment, what, ending),
+            lambda ending=ending: _written(lab, ending, shown.step),
+            file_name(shown.name, what, ending),
             mime,
             key=f"save_{ending}",
             on_click="ignore",
@@ -144,25 +147,28 @@ def _missing(view: View, ending: str) -> str:
     return NO_SLICE if ending == "npz" and (view.maps is None or view.maps.slice is None) else ""
 
 
-def _written(lab: Lab, ending: str) -> str | bytes:
-    """A file of the run at the step in view."""
+def _written(lab: Lab, ending: str, step: int) -> str | bytes:
+    """A file of the run at the step that the menu's file names have."""
     # Imported here: they load torch, and the first paint must not wait for that.
     from app.export.numbers import run_json
     from app.export.page import run_html
     from app.export.plane import slice_npz
 
-    taken = _taken(lab)
-    if missing := _missing(taken.view, ending):
+    view = lab.trainer.view()
+    if missing := _missing(view, ending):
         raise RuntimeError(missing)  # since the menu was opened the run began anew
-    return {"html": run_html, "json": run_json, "npz": slice_npz}[ending](taken)
+    if view.last < step:
+        raise RuntimeError(ANEW)
+    return {"html": run_html, "json": run_json, "npz": slice_npz}[ending](_taken(lab, view, step))
 
 
-def _taken(lab: Lab) -> Taken:
-    view, asked, start = lab.trainer.view(), lab.at, lab.start
+def _taken(lab: Lab, view: View, step: int) -> Taken:
+    asked = None if lab.at is None and view.last == step else step
+    start = lab.start
     return Taken(
-        view=view if asked is None or not view.begun else view.at(asked),
+        view=view if asked is None else view.at(asked),
         asked=asked,
-        query=lab.link(view),
+        query=Link(lab.experiment, min(step, lab.experiment.steps), lab.hide).to_query(),
         start="" if start is None else start.words,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -168,8 +168,8 @@ def test_what_is_not_finite_is_null(taken: Taken) -> None:
 def test_every_experiment_has_a_name_its_settings_and_a_safe_file_name(
     experiment: Experiment,
 ) -> None:
-    name = file_name(experiment, "slice", "npz")
-    assert re.fullmatch(r"chatterscope-[a-z0-9][a-z0-9-]*[a-z0-9]-slice\.npz", name)
+    name = file_name(View(experiment, "paused", step=7).name, "slice", "npz")
+    assert re.fullmatch(r"chatterscope-[a-z0-9][a-z0-9-]*[a-z0-9]-step-7-slice\.npz", name)
     assert len(name) < 200
     assert [row[0] for row in settings(experiment)] == ["Training", "Views"]
 

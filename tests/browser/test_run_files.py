@@ -84,7 +84,7 @@ def test_a_run_is_saved_as_a_page_that_shows_the_same_without_a_network(
     shown = {panel: traces(page, panel) for panel in PANELS}
     press(page, "File")
     path = save(page, "Save run as a page", tmp_path)
-    assert path.name == f"{NAME}.html"
+    assert path.name == f"{NAME}-step-{at}.html"
     assert path.stat().st_size < 6e6
     for panel in PANELS:
         assert traces(page, panel) == shown[panel], "nothing has changed meanwhile"
@@ -139,13 +139,22 @@ def test_the_numbers_open_again_and_the_slice_is_numpy_s(
     page.keyboard.press("Escape")
     press(page, "Run")
     wait_for_step(page, 105)
+    # A run goes on while its menu is open: the file is of the step in its name.
+    press(page, "File")
+    early = save(page, "Save run as JSON", tmp_path)
+    then = json.loads(early.read_text("utf-8"))
+    assert early.name == f"{NAME}-step-{then['step']}.json"
+    assert f"step={then['step']}" in then["link"]
+    assert then["steps"][-1] == then["step"] <= step(page)
+    page.keyboard.press("Escape")
     pause(page)
     wait_for_maps(page)
     at = step(page)
     press(page, "File")
+    expect(page.get_by_role("button", name="Save run as JSON")).to_be_visible()
     text = save(page, "Save run as JSON", tmp_path)
     held = json.loads(text.read_text("utf-8"))
-    assert text.name == f"{NAME}.json"
+    assert text.name == f"{NAME}-step-{at}.json"
     assert held["step"] == held["steps"][-1] == at
     # The last one; its band over seeds has the same name.
     line = [t for t in traces(page, "strips") if t["name"] == "AdamW"][-1]
@@ -153,7 +162,7 @@ def test_the_numbers_open_again_and_the_slice_is_numpy_s(
     assert line["y"][-1] == pytest.approx(losses[-1], rel=1e-6)
 
     path = save(page, "Save slice", tmp_path)
-    assert path.name == f"{NAME}-slice.npz"
+    assert path.name == f"{NAME}-step-{at}-slice.npz"
     with np.load(path, allow_pickle=False) as found:
         heat = traces(page, "slice")[0]
         np.testing.assert_allclose(heat["x"], found["a"], rtol=1e-6)
