@@ -9,8 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: Seconds of a turn: long enough for a few steps, short enough for twenty sessions at 2 Hz.
+#: Seconds of a turn: long enough for a few steps.
 TURN = 0.02
+#: Seconds within which everybody gets a turn, as far as a step allows: turns are shorter in a crowd.
+ROUND = 0.2
 
 
 class Gate:
@@ -30,18 +32,17 @@ class Gate:
         self._queue: OrderedDict[object, threading.Event] = OrderedDict()
 
     @contextmanager
-    def turn(self, who: object, seconds: float = TURN, *, urgent: bool = False) -> Iterator[float]:
+    def turn(self, who: object, *, urgent: bool = False) -> Iterator[float]:
         """Wait for a place and hold it; the value is the moment by which to leave, in
         `time.perf_counter` seconds.
 
         Args:
             who: waits; in one turn at a time.
-            seconds: that the turn lasts.
             urgent: to the front of the queue.
         """
         self._enter(who, urgent=urgent)
         try:
-            yield time.perf_counter() + seconds
+            yield time.perf_counter() + min(TURN, ROUND / (1 + len(self._queue)))
         finally:
             self._leave()
 

@@ -41,6 +41,8 @@ def table(figures: Figures, begun: Start) -> str:
     rows = [
         ("refreshes a second, slowest page", f"{min(figures.refreshes):.2f}", "≥ 1"),
         ("the same, median", f"{statistics.median(figures.refreshes):.2f}", ""),
+        ("of these with another step, slowest page", f"{min(figures.news):.2f}", ""),
+        ("the same, median", f"{statistics.median(figures.news):.2f}", ""),
         ("Pause, 95th percentile", f"{figures.pause:.0f} ms", "≤ 250 ms"),
         ("steps, fastest page / slowest", f"{figures.unfairness:.2f}", "≤ 2"),
         ("memory a session over the base", f"{figures.memory:.1f} MB", "≤ 40 MB"),

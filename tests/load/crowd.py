@@ -14,7 +14,7 @@ from playwright.async_api import Page, async_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.load.served import Served
-from tests.load.visitor import Visitor
+from tests.load.visitor import Visitor, is_for_grid
 
 #: The default scenario, with more steps than anybody takes here.
 QUERY = "steps=100000"
@@ -53,7 +53,8 @@ class Figures:
     Attributes:
         visitors, browsers: how many pages of each kind.
         seconds: that were measured.
-        refreshes: a second, of each page.
+        refreshes: a second, of each page: it is up to date with the server.
+        news: of these, those that show another step.
         steps: a second, of each page.
         pauses: milliseconds from the press to the page that stands still.
         memory: MB that the server holds beyond its base, for each page.
@@ -66,6 +67,7 @@ class Figures:
     browsers: int
     seconds: float = 0.0
     refreshes: list[float] = field(default_factory=list)
+    news: list[float] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     memory: float = 0.0
@@ -89,6 +91,12 @@ class Tab:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.heard = 0
+        page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
+
+    def _hear(self, frame: str | bytes) -> None:
+        assert isinstance(frame, bytes)
+        self.heard += is_for_grid(frame)
 
     async def press(self, name: str) -> None:
         await self.page.get_by_role("button", name=name, exact=True).click()
@@ -102,7 +110,7 @@ class Tab:
         )
 
     async def seen(self) -> tuple[int, int]:
-        """Refreshes so far and the step that is shown."""
+        """Steps that were shown so far, and the last of them."""
         return await self.page.evaluate(
             "() => [window.seen, Number(document.querySelector('.cs-step').textContent)]"
         )
@@ -142,11 +150,11 @@ async def tabs(url: str, count: int) -> AsyncIterator[list[Tab]]:
         opened = []
         for _ in range(count):
             context = await browser.new_context(viewport={"width": 1440, "height": 900})
-            page = await context.new_page()
-            await page.goto(f"{url}/?{QUERY}")
-            await page.wait_for_selector(".cs-step", timeout=1e3 * PATIENCE)
-            await page.evaluate(WATCH)
-            opened.append(Tab(page))
+            tab = Tab(await context.new_page())
+            await tab.page.goto(f"{url}/?{QUERY}")
+            await tab.page.wait_for_selector(".cs-step", timeout=1e3 * PATIENCE)
+            await tab.page.evaluate(WATCH)
+            opened.append(tab)
         yield opened
         await browser.close()
 
@@ -208,9 +216,9 @@ async def _train(
 ) -> None:
     """Count what every page sees while all of them train."""
 
-    async def counted() -> list[tuple[int, int]]:
-        known = [(len(page.refreshed), page.step) for page in unseen]
-        return known + [await tab.seen() for tab in shown]
+    async def counted() -> list[tuple[int, int, int]]:
+        known = [(page.heard, page.shown, page.step) for page in unseen]
+        return known + [(tab.heard, *await tab.seen()) for tab in shown]
 
     clock = asyncio.get_running_loop().time
     begun, cpu, received = clock(), server.cpu, sum(page.bytes for page in unseen)
@@ -219,8 +227,10 @@ async def _train(
     after = await counted()
     figures.seconds = clock() - begun
     figures.cpu = (server.cpu - cpu) / figures.seconds
-    for (a, first), (b, last) in zip(before, after, strict=True):
-        figures.refreshes.append((b - a) / figures.seconds)
-        figures.steps.append((last - first) / figures.seconds)
+    for a, b in zip(before, after, strict=True):
+        heard, news, steps = ((y - x) / figures.seconds for x, y in zip(a, b, strict=True))
+        figures.refreshes.append(heard)
+        figures.news.append(news)
+        figures.steps.append(steps)
     drawn = statistics.mean(figures.refreshes[: len(unseen)]) * figures.seconds * len(unseen)
     figures.kilobytes = (sum(page.bytes for page in unseen) - received) / drawn / 1e3

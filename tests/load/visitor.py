@@ -42,6 +42,8 @@ class Visitor:
         text: the sentence above the grid, "" for none since the page was last run.
         report: what the page Checkpoint was last sent of its report.
         parts: the grid, as a browser would hold it after all messages.
+        heard: messages to the grid: each brings it up to date, whether or not anything is new.
+        shown: steps that were shown so far.
         refreshed: `time.perf_counter` of every message to the grid that brought something new.
         resends: messages that the browser would have missed.
         bytes: received since the page was opened.
@@ -72,6 +74,7 @@ class Visitor:
         self.parts: dict[str, Any] = {}
         self.text = ""
         self.report: dict[str, Any] = {}
+        self.heard = self.shown = 0
         self.refreshed: list[float] = []
         self.resends = 0
         self.bytes = 0
@@ -267,6 +270,7 @@ class Visitor:
             self.text = shown.body
         elif kind == "bidi_component" and shown.component_name == GRID:
             self._grid_id, self._grid_fragment = shown.id, fragment
+            self.heard += 1
             message = json.loads(shown.bytes)
             self._asked = [asked for asked in self._asked if asked["number"] > message["taken"]]
             await self._merge(message)
@@ -283,7 +287,9 @@ class Visitor:
             await self.act("resend")
             return
         self._seq = message["seq"]
+        before = self.step
         self.parts = merged({} if message["base"] == 0 else self.parts, message["parts"])
+        self.shown += self.step != before
         self.refreshed.append(time.perf_counter())
 
     def _start_timer(self, fragment: str, interval: float) -> None:
@@ -307,6 +313,12 @@ class Visitor:
     def _stop_timers(self) -> None:
         for fragment in list(self._timers):
             self._stop_timer(fragment)
+
+
+def is_for_grid(frame: bytes) -> bool:
+    """Whether a frame of the websocket is a message to the grid."""
+    element = ForwardMsg.FromString(frame).delta.new_element
+    return element.bidi_component.component_name == GRID
 
 
 def merged(old: Any, changes: Any) -> Any:
