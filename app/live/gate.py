@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 #: Seconds of a turn: long enough for a few steps.
 TURN = 0.02
-#: Seconds within which everybody gets a turn, as far as a step allows: turns are shorter in a crowd.
+#: Seconds within which everybody gets a turn, as far as a step allows: a crowd's are shorter.
 ROUND = 0.2
 
 
