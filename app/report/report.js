@@ -21,6 +21,7 @@ class Report {
     this.panels = {};
     this.seq = -1;
     this.parts = {};
+    this.drawing = Promise.resolve(); // until the last chart stands
     this.resize = new ResizeObserver(() => {
       this.theme(); // another size of letters arrives without a message
       this.draw(Object.keys(this.panels));
@@ -119,10 +120,16 @@ class Report {
     return helpFor(this.parts.words.page, name.replace(/^chart-/, ""), shown, this.glossary);
   }
 
-  async draw(names) {
+  /** One drawing after the other: plotly fails where two meet in one chart. */
+  draw(names) {
+    this.drawing = this.drawing.then(() => this.drawCharts(names)).catch((error) => console.error(error));
+  }
+
+  async drawCharts(names) {
     const Plotly = await this.plotly();
     const css = getComputedStyle(this.root);
     for (const name of names) {
+      if (this.closed) return;
       const part = this.parts[name];
       const panel = this.panels[name];
       if (!part || !panel) continue;
@@ -155,8 +162,12 @@ class Report {
   }
 
   close() {
+    this.closed = true;
     this.resize.disconnect();
-    for (const { chart } of Object.values(this.panels)) window.Plotly?.purge(chart);
     this.root.remove();
+    // Not while one is being drawn.
+    this.drawing.then(() => {
+      for (const { chart } of Object.values(this.panels)) window.Plotly?.purge(chart);
+    });
   }
 }
