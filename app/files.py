@@ -7,19 +7,17 @@ import gzip
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import plotly
 from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from app.glossary import as_json
+from app.report.page_files import GRID, PLOTLY
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-GRID = Path(__file__).with_name("grid")
-PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 MODULES = sorted(GRID.glob("*.js"))
 #: Addresses whose page has a grid of charts.
 WITH_CHARTS = {"", "lab", "instruments", "stationarity"}

@@ -11,6 +11,7 @@ from streamlit.components import v2
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState, get_script_run_ctx
 
+from app.cleared import drawn_again
 from app.grid.delta import Delta
 
 # The inline part is resent at each refresh, so it only fetches the real one, once.
@@ -44,12 +45,10 @@ def grid(
         if key in st.session_state:
             delta.take(st.session_state[key].actions, act)
 
-    _component(
-        key=key,
-        # As bytes: Streamlit would write JSON twice, the second time only to name the component.
-        data=json.dumps(message, separators=(",", ":")).encode(),
-        on_actions_change=take,
-    )
+    # As bytes: Streamlit would write JSON twice, the second time only to name the component.
+    data = json.dumps(message, separators=(",", ":")).encode()
+    with drawn_again(key):
+        _component(key=key, data=data, on_actions_change=take)
 
 
 def refresh_every(seconds: float) -> None:

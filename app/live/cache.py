@@ -14,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 #: What computes them; their versions are read by name, as torch itself takes seconds to load.
 LIBRARIES = ("torch", "numpy")
+#: What a run depends on.
+OF_A_RUN = ("sadam", "probes", "demo_models", "app/live", "app/experiment.py")
 
 
 def cache_folder() -> Path:

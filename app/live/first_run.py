@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from app.live.cache import cache_folder, digest, put
+from app.live.cache import OF_A_RUN, cache_folder, digest, put
 from app.live.packing import packed, unpacked
 from app.live.run import Run
 from app.live.view import Ahead, Maps
@@ -14,8 +14,6 @@ from app.live.worker import log
 
 #: Steps of the first run: AdamW chatters visibly, and two cores are done within ten seconds.
 FIRST_STEPS = 160
-#: What a first run depends on.
-SOURCES = ("sadam", "probes", "demo_models", "app/live", "app/experiment.py")
 
 
 def load(run: Run) -> tuple[Maps, Ahead] | None:
@@ -53,4 +51,4 @@ def save(run: Run, maps: Maps, ahead: Ahead) -> None:
 
 def _file(run: Run) -> Path:
     asked = FIRST_STEPS, sorted(run.experiment.to_query().items())
-    return cache_folder() / f"first-run-{digest(asked, SOURCES)}.pt"
+    return cache_folder() / f"first-run-{digest(asked, OF_A_RUN)}.pt"

@@ -7,11 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from app.experiment import Experiment
-from app.live.cache import cache_folder, digest, put
+from app.live.cache import OF_A_RUN, cache_folder, digest, put
 from app.live.worker import log
-
-#: What the grid's parts depend on: the first run, and how it is drawn.
-SOURCES = ("sadam", "probes", "demo_models", "app/live", "app/experiment.py", "app/charts")
 
 Parts = dict[str, dict[str, Any]]
 
@@ -46,5 +43,5 @@ def keep(parts: Parts) -> None:
 
 
 def _file() -> Path:
-    asked = sorted(Experiment().to_query().items())
-    return cache_folder() / f"first-view-{digest(asked, SOURCES)}.json"
+    asked, sources = sorted(Experiment().to_query().items()), (*OF_A_RUN, "app/charts")
+    return cache_folder() / f"first-view-{digest(asked, sources)}.json"

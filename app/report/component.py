@@ -7,6 +7,7 @@ from typing import Any
 
 from streamlit.components import v2
 
+from app.cleared import drawn_again
 from app.report import page_files
 
 _component = v2.component(
@@ -25,4 +26,5 @@ def draw_report(key: str, message: dict[str, Any], resend: Callable[[], None]) -
         message: see `app.grid.delta`.
         resend: called where the browser has missed a message; the next one must hold everything.
     """
-    _component(key=key, data=message, on_resend_change=resend)
+    with drawn_again(key):
+        _component(key=key, data=message, on_resend_change=resend)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import streamlit as st
 
+from app.cleared import drawn_again
 from app.live.pulse import keep_alive
 from app.views import checkpoint, glossary, instruments, lab, lessons, looks, score, theory
-
-if TYPE_CHECKING:
-    from streamlit.navigation.page import StreamlitPage
 
 
 def run() -> None:
@@ -31,18 +27,5 @@ def run() -> None:
     keep_alive()
     with st.sidebar:
         looks.choose()
-    _draw(page)
-
-
-def _draw(page: StreamlitPage) -> None:
-    """Draw a page; once more, where the end of the run before has cleared a control away."""
-    try:
+    with drawn_again("page"):
         page.run()
-    except KeyError:
-        # Streamlit forgets the controls that a run has not drawn when that run ends, which can be
-        # after the next one has begun: who goes from page to page quickly would read an error.
-        if st.session_state.get("drawn_again"):
-            raise
-        st.session_state.drawn_again = True
-        st.rerun()
-    st.session_state.drawn_again = False

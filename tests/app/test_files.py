@@ -13,7 +13,8 @@ from starlette.middleware import Middleware
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from app.files import EARLY, PLOTLY, ROUTES, Early
+from app.files import EARLY, ROUTES, Early
+from app.report.page_files import PLOTLY
 
 
 async def _page(_request: object) -> Response:

@@ -81,7 +81,7 @@ def test_nothing_is_kept_at_first_and_other_settings_find_nothing(cache: Path) -
 
 def test_other_sources_find_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     first_run.save(*trained())
-    monkeypatch.setattr(first_run, "SOURCES", ("sadam",))
+    monkeypatch.setattr(first_run, "OF_A_RUN", ("sadam",))
     assert first_run.load(Run(EXPERIMENT)) is None
 
 

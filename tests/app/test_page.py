@@ -11,6 +11,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from app.grid import component
 from app.live.view import Maps, View
 from app.views import lab as lab_page
 from demo_models.scenarios import SCENARIOS
@@ -220,5 +221,22 @@ def test_a_control_that_was_cleared_away_is_drawn_again(
     page.run()
     assert not page.exception, "once is Streamlit's doing"
     assert page.number_input("field-lr").value == lab(page).experiment.lr
+    page.run()
+    assert len(page.exception) == 1, "twice is a fault of ours"
+
+
+def test_a_grid_that_was_cleared_away_in_a_refresh_is_drawn_again(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mount, missing = component._component, iter([True, False, True, True])
+
+    def cleared(**arguments: object) -> None:
+        if next(missing):
+            raise KeyError("grid")
+        mount(**arguments)
+
+    monkeypatch.setattr(component, "_component", cleared)
+    page.run()
+    assert not page.exception, "once is Streamlit's doing"
     page.run()
     assert len(page.exception) == 1, "twice is a fault of ours"
