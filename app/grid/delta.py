@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
+
+#: Seconds, fewer than a page takes to ask again by itself: else everything would be sent twice.
+LEFT = 0.4
 
 
 def changes(old: Any, new: Any) -> Any:
@@ -26,16 +30,25 @@ def changes(old: Any, new: Any) -> Any:
 class Delta:
     """Turns the grid's parts into messages that carry what is new since the last one.
 
-    A message is {"seq", "base", "parts", "taken"}. A receiver that holds `base` merges the changes
-    into what it has; one that does not asks for everything, see `take`. base 0 replaces everything.
-    `taken` is the number of the last action that was carried out: Streamlit keeps but the newest
-    trigger of a component, so the receiver repeats the others until then.
+    A message is {"seq", "base", "before", "parts", "taken"}. `before` and `parts` are the changes
+    of base + 1 to seq, one by one: a receiver merges those that it has not into what it has. One
+    that lacks more asks for everything, see `take`. base 0 replaces everything. Streamlit drops
+    what it has not sent yet of a fragment that runs again, so a message also carries the changes
+    of those shortly before it. `taken` is the number of the last action that was carried out:
+    Streamlit keeps but the newest trigger of a component, so the receiver repeats the others until
+    then.
+
+    Args:
+        left: seconds after which a message is taken to have left the server.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left: float = LEFT) -> None:
+        self._left = left
         self._seq = 0
         self._taken = 0
         self._last: dict[str, dict[str, Any]] = {}
+        self._recent: list[dict[str, Any]] = []  # changes that may be on their way
+        self._sent = 0.0
 
     @property
     def empty(self) -> bool:
@@ -70,8 +83,23 @@ class Delta:
         """
         known = self._last | parts
         changed = changes(self._last, known)
-        base = self._seq if self._last else 0
+        complete = not self._last
+        now = time.monotonic()
+        if complete or now >= self._sent + self._left:
+            self._recent = []
         if changed:
             self._seq += 1
+            self._sent = now
+            self._recent.append(changed)
         self._last = known
-        return {"seq": self._seq, "base": base, "parts": changed, "taken": self._taken}
+        *before, parts = self._recent or [{}]
+        base = 0 if complete else self._seq - len(self._recent)
+        if complete:
+            self._recent = []  # who lacks it asks: it is too long to be sent twice
+        return {
+            "seq": self._seq,
+            "base": base,
+            "before": before,
+            "parts": parts,
+            "taken": self._taken,
+        }

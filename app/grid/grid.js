@@ -8,7 +8,7 @@ import { Handle } from "./handle.js";
 import { helpFor } from "./help.js";
 import { bindKeys } from "./keys.js";
 import { Scrubber } from "./scrubber.js";
-import { breakLabels, enlarge, merge, pageLook, resolve } from "./spec.js";
+import { breakLabels, enlarge, pageLook, received, resolve } from "./spec.js";
 import { drawSentence, drawStatus, drawTable, menu } from "./words.js";
 
 const BASE = new URL(".", import.meta.url);
@@ -161,14 +161,13 @@ class Grid {
     this.theme();
     this.answered(message.taken);
     if (message.seq === this.seq) return;
-    if (message.base !== 0 && message.base !== this.seq) {
-      this.act({ do: "resend" }); // a message was missed
+    const news = received(this.parts, this.seq, message);
+    if (!news) {
+      this.act({ do: "resend" });
       return;
     }
-    if (message.base === 0) this.parts = {};
-    this.seq = message.seq;
-    this.parts = merge(this.parts, message.parts);
-    Object.keys(message.parts).forEach((name) => this.dirty.add(name));
+    [this.seq, this.parts] = [message.seq, news.parts];
+    news.names.forEach((name) => this.dirty.add(name));
     this.draw();
   }
 

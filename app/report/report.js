@@ -5,7 +5,7 @@ import { labelChart } from "../grid/describe.js";
 import { element } from "../grid/dom.js";
 import { exportButtons, MODEBAR, tableButton } from "../grid/export.js";
 import { helpFor } from "../grid/help.js";
-import { enlarge, merge, pageLook, resolve } from "../grid/spec.js";
+import { enlarge, pageLook, received, resolve } from "../grid/spec.js";
 
 class Report {
   /** plotly() and glossary() give promises of Plotly and of what app/glossary.py has. */
@@ -32,19 +32,18 @@ class Report {
   receive(message, resend) {
     this.theme();
     if (!message || message.seq === this.seq) return;
-    if (message.base !== 0 && message.base !== this.seq) {
-      resend(this.seq); // a message was missed
+    const news = received(this.parts, this.seq, message);
+    if (!news) {
+      resend(this.seq);
       return;
     }
-    if (message.base === 0) this.parts = {};
-    this.seq = message.seq;
-    this.parts = merge(this.parts, message.parts);
+    [this.seq, this.parts] = [message.seq, news.parts];
     this.drawWords(this.parts.words);
     this.tables.replaceChildren(
       ...["figures", "layers", "lanes", "scores"].filter((name) => this.parts[name]?.rows?.length)
         .map((name) => this.table(name, this.parts[name])));
     this.arrange();
-    this.draw(Object.keys(message.parts));
+    this.draw([...news.names]);
   }
 
   /** As the page looks; a change redraws everything. */

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ parts = st.dictionaries(
 
 
 def merge(old: Any, changes: Any) -> Any:
-    """What grid.js does."""
+    """What spec.js does."""
     if not (isinstance(old, dict) and isinstance(changes, dict)):
         return changes
     merged = dict(old)
@@ -42,10 +44,11 @@ class Browser:
         message = json.loads(json.dumps(message, allow_nan=False))
         if message["seq"] == self.seq:
             return True
-        if message["base"] not in (0, self.seq):
+        base, changes = message["base"], [*message["before"], message["parts"]]
+        if base and self.seq < base:
             return False
-        held = {} if message["base"] == 0 else self.parts
-        self.seq, self.parts = message["seq"], merge(held, message["parts"])
+        held, news = (self.parts, changes[self.seq - base :]) if base else ({}, changes)
+        self.seq, self.parts = message["seq"], functools.reduce(merge, news, held)
         return True
 
 
@@ -63,7 +66,8 @@ def test_nothing_new_costs_nothing() -> None:
     sender = Delta()
     state = {"loss": {"title": "Loss", "traces": {"a": {"x": 1}}}}
     first, second = sender.message(state), sender.message(state)
-    assert second == {"seq": first["seq"], "base": first["seq"], "parts": {}, "taken": 0}
+    nothing = {"before": [], "parts": {}, "taken": 0}
+    assert second == {"seq": first["seq"], "base": first["seq"]} | nothing
 
 
 def test_only_what_changed_is_sent() -> None:
@@ -73,8 +77,32 @@ def test_only_what_changed_is_sent() -> None:
     assert message["parts"] == {"loss": {"traces": {"b": {"x": 3}, "a": None}}}
 
 
+@given(st.lists(st.tuples(parts, st.booleans()), min_size=1, max_size=6), parts)
+def test_messages_lost_shortly_before_another_cost_nothing(
+    states: list[tuple[dict[str, Any], bool]], last: dict[str, Any]
+) -> None:
+    sender, browser = Delta(left=math.inf), Browser()
+    known: dict[str, Any] = {"map": {"x": 0}}
+    assert browser.receive(sender.message(known))
+    for state, arrives in states:
+        known |= state
+        message = sender.message(state)
+        if arrives:
+            assert browser.receive(message)
+            assert browser.parts == known
+    assert browser.receive(sender.message(last))
+    assert browser.parts == known | last
+
+
+def test_a_message_that_has_left_is_not_sent_again() -> None:
+    sender = Delta(left=0)
+    for n in range(4):
+        message = sender.message({"loss": {"x": n}})
+        assert (message["before"], message["parts"]) == ([], {"loss": {"x": n}})
+
+
 def test_a_lost_message_is_noticed_and_reset_sends_everything() -> None:
-    sender, browser = Delta(), Browser()
+    sender, browser = Delta(left=0), Browser()
     states = [{"loss": {"title": "Loss", "traces": {"a": {"x": n}}}} for n in range(3)]
     assert browser.receive(sender.message(states[0]))
     sender.message(states[1])  # never arrives

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import time
 import urllib.request
@@ -282,13 +283,14 @@ class Visitor:
     async def _merge(self, message: dict[str, Any]) -> None:
         if message["seq"] == self._seq:
             return
-        if message["base"] not in {0, self._seq}:
+        base, changes = message["base"], [*message["before"], message["parts"]]
+        if base and self._seq < base:
             self.resends += 1
             await self.act("resend")
             return
-        self._seq = message["seq"]
         before = self.step
-        self.parts = merged({} if message["base"] == 0 else self.parts, message["parts"])
+        held, news = (self.parts, changes[self._seq - base :]) if base else ({}, changes)
+        self._seq, self.parts = message["seq"], functools.reduce(merged, news, held)
         self.shown += self.step != before
         self.refreshed.append(time.perf_counter())
 
