@@ -114,14 +114,20 @@ def wait(lab: Lab, done: Callable[[View], object]) -> View:
 @pytest.mark.usefixtures("archive")
 def test_the_page_trains_it_and_fills_its_views(begin: Callable[..., Lab]) -> None:
     lab = begin(
-        scenario="cifar100-2bit", batch=16, steps=3, slice_resolution=9, map_resolution=5, map_k=2
+        scenario="cifar100-2bit",
+        lanes=("adamw", "sadam"),
+        batch=16,
+        steps=2,
+        slice_resolution=9,
+        map_resolution=5,
+        map_k=2,
     )
     wait(lab, lambda view: view.state == "paused")
     lab.run()
     wait(lab, lambda view: view.state == "finished")
     lab.trainer.compute_maps()
     view = wait(lab, lambda view: view.maps and view.maps.map and not view.maps.working)
-    assert view.last == 3
+    assert view.last == 2
     assert view.samples == 256, "the probe set"
     for name in ("probe_loss", "loss", "accuracy", "path_length"):
         assert np.isfinite(view.columns[name]).all(), name

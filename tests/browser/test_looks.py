@@ -18,7 +18,6 @@ from tests.browser.lab import pause, press, step, traces, wait_for_maps, wait_fo
 pytestmark = pytest.mark.browser
 
 OpenPage = Callable[..., Page]
-SCHEMES = ("light", "dark")
 #: A run whose maps take no time.
 QUICK = "?v=1&scenario=rosenbrock&slice_resolution=9&map_resolution=5"
 
@@ -151,14 +150,6 @@ PAGES: dict[str, Callable[[Page], None]] = {
 } | {f"lesson-{key}": lambda page, key=key: open_lesson(page, key) for key in lessons()}
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-def test_axe_finds_nothing_serious_on_any_page(open_page: OpenPage, scheme: str) -> None:
-    page = open_page(QUICK, scheme=scheme)
-    for name, show in PAGES.items():
-        show(page)
-        assert violations(page) == [], name
-
-
 def told(value: float) -> str:
     """A figure as the text alternatives have it."""
     return f"{float(f'{value:.3g}'):g}".replace("-", "−")
@@ -187,11 +178,14 @@ def test_a_chart_is_also_text_with_the_figures_that_it_draws(open_page: OpenPage
     expect(changed).to_be_visible()
 
 
-@pytest.mark.parametrize("look", ["", "&look=projector"])
-def test_pages_fit_a_projector_and_a_tablet(open_page: OpenPage, look: str) -> None:
-    page = open_page(QUICK + look, size=SIZES[0])
+@pytest.mark.parametrize(("look", "scheme"), [("", "light"), ("&look=projector", "dark")])
+def test_every_page_fits_and_axe_finds_nothing_serious(
+    open_page: OpenPage, look: str, scheme: str
+) -> None:
+    page = open_page(QUICK + look, size=SIZES[0], scheme=scheme)
     for name, show in PAGES.items():
         show(page)
+        assert violations(page) == [], name
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
             expect(page.locator("html")).to_have_js_property("clientWidth", width)
