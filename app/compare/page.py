@@ -13,7 +13,6 @@ from app.compare.comparison import Result
 from app.compare.plan import Plan
 from app.compare.samples import TEST, tuning_split
 from app.compare.tables import Table, results_table, sentences, tuning_table
-from app.grid.delta import Delta
 from app.report.page_files import standalone
 from app.score.kept import version
 from sadam.lanes import LANES
@@ -66,7 +65,7 @@ def comparison_html(result: Result, made: Made) -> str:
     parts = {"words": words} | {name: _plain(table) for name, table in tables.items()}
     for place, (name, chart) in enumerate(charts(result).items()):
         parts[f"chart-{name}"] = chart | {"place": place}
-    return standalone(str(words["title"]), Delta().message(parts))
+    return standalone(str(words["title"]), parts)
 
 
 def grid_html(title: str, lines: list[str], table: Table, made: Made) -> str:
@@ -87,7 +86,7 @@ def grid_html(title: str, lines: list[str], table: Table, made: Made) -> str:
         "notes": [],
     }
     parts = {"words": words, "figures": _plain(table)}
-    return standalone(title, Delta().message(parts))
+    return standalone(title, parts)
 
 
 def _facts(plan: Plan) -> list[list[str]]:

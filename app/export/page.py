@@ -8,7 +8,6 @@ from app.charts.board import line_parts, slow_parts
 from app.charts.spec import Chart
 from app.experiment import TABLES
 from app.export.taken import Taken, settings, versions
-from app.grid.delta import Delta
 from app.report.page_files import standalone
 
 #: The charts in reading order: twelfths of the page's width, and height in pixels.
@@ -45,7 +44,7 @@ def run_html(taken: Taken) -> str:
     for place, (name, (span, height)) in enumerate(PLACES.items()):
         look = {"place": place, "span": span, "height": height}
         report[f"chart-{name}"] = _whole(parts[name]) | look
-    return standalone(view.name, Delta().message(report))
+    return standalone(view.name, report)
 
 
 def _sentences(sentence: dict[str, Any]) -> list[str]:

@@ -27,6 +27,15 @@ def changes(old: Any, new: Any) -> Any:
     return changed | {key: None for key in old if key not in new}
 
 
+def complete(parts: dict[str, Any]) -> dict[str, Any]:
+    """The one message of a page that nothing follows.
+
+    Args:
+        parts: name -> fields, plain JSON.
+    """
+    return {"seq": 1, "base": 0, "before": [], "parts": parts, "taken": 0}
+
+
 class Delta:
     """Turns the grid's parts into messages that carry what is new since the last one.
 
@@ -44,7 +53,8 @@ class Delta:
 
     def __init__(self, left: float = LEFT) -> None:
         self._left = left
-        self._seq = 0
+        # Above all numbers of an earlier one, whose messages the receiver may still hold.
+        self._seq = time.monotonic_ns() // 1000
         self._taken = 0
         self._last: dict[str, dict[str, Any]] = {}
         self._recent: list[dict[str, Any]] = []  # changes that may be on their way

@@ -21,8 +21,8 @@ function merge(old, changes) {
 }
 
 /** What a receiver holds after a message, and which parts are new; null where it missed one. */
-export function received(held, seq, { base, before, parts }) {
-  if (base !== 0 && seq < base) return null;
+export function received(held, seq, { seq: last, base, before, parts }) {
+  if (base !== 0 && (seq < base || seq > last)) return null;
   const news = [...before, parts].slice(base === 0 ? 0 : seq - base);
   return {
     parts: news.reduce(merge, base === 0 ? {} : held),

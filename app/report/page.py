@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from app.charts.report import report_charts
-from app.grid.delta import Delta
 from app.report.findings import Report
 from app.report.page_files import standalone
 from app.report.rows import figures_table, layers_table, report_words
@@ -46,7 +45,7 @@ def report_html(report: Report) -> str:
         report: complete.
     """
     parts = report_parts(report)
-    return standalone(parts["words"]["name"], _plain(Delta().message(parts)))
+    return standalone(parts["words"]["name"], _plain(parts))
 
 
 def report_json(report: Report) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import plotly
 
 from app.glossary import as_json
+from app.grid.delta import complete
 
 HERE = Path(__file__).parent
 GRID = HERE.parent / "grid"
@@ -87,16 +88,16 @@ def style(*, colors: bool = False) -> str:
     return before + STYLE.read_text(encoding="utf-8")
 
 
-def standalone(title: str, message: dict[str, Any]) -> str:
+def standalone(title: str, parts: dict[str, Any]) -> str:
     """A report as one HTML file, with plotly.js inside: it opens without a network.
 
     What may come from elsewhere stands in one JSON block without a "<", and is drawn as text.
 
     Args:
         title: of the file, any text.
-        message: of all parts, see `app.grid.delta`.
+        parts: all of them, see `app.grid.delta`.
     """
-    data = _embedded(message)
+    data = _embedded(complete(parts))
     terms = _embedded(as_json() | {"address": ""})  # there is no page Glossary beside it
     return f"""<!doctype html>
 <html lang="en">

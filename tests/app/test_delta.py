@@ -45,7 +45,7 @@ class Browser:
         if message["seq"] == self.seq:
             return True
         base, changes = message["base"], [*message["before"], message["parts"]]
-        if base and self.seq < base:
+        if base and not base <= self.seq <= message["seq"]:
             return False
         held, news = (self.parts, changes[self.seq - base :]) if base else ({}, changes)
         self.seq, self.parts = message["seq"], functools.reduce(merge, news, held)
@@ -110,6 +110,16 @@ def test_a_lost_message_is_noticed_and_reset_sends_everything() -> None:
     sender.reset()
     assert browser.receive(sender.message(states[2]))
     assert browser.parts == states[2]
+
+
+def test_what_another_sender_sent_is_not_built_upon() -> None:
+    earlier, browser = Delta(), Browser()
+    for n in range(50):
+        assert browser.receive(earlier.message({"loss": {"x": n}}))
+    later = Delta()
+    later.message({"loss": {"x": 0}})  # never arrives
+    for n in range(1, 60):
+        assert not browser.receive(later.message({"map": {"x": n}}))
 
 
 def test_every_action_is_carried_out_once_however_often_it_is_asked_for() -> None:

@@ -284,7 +284,7 @@ class Visitor:
         if message["seq"] == self._seq:
             return
         base, changes = message["base"], [*message["before"], message["parts"]]
-        if base and self._seq < base:
+        if base and not base <= self._seq <= message["seq"]:
             self.resends += 1
             await self.act("resend")
             return
