@@ -93,23 +93,23 @@ class Delta:
         """
         known = self._last | parts
         changed = changes(self._last, known)
-        complete = not self._last
+        whole = not self._last
         now = time.monotonic()
-        if complete or now >= self._sent + self._left:
+        if whole or now >= self._sent + self._left:
             self._recent = []
         if changed:
             self._seq += 1
             self._sent = now
             self._recent.append(changed)
         self._last = known
-        *before, parts = self._recent or [{}]
-        base = 0 if complete else self._seq - len(self._recent)
-        if complete:
+        *before, newest = self._recent or [{}]
+        base = 0 if whole else self._seq - len(self._recent)
+        if whole:
             self._recent = []  # who lacks it asks: it is too long to be sent twice
         return {
             "seq": self._seq,
             "base": base,
             "before": before,
-            "parts": parts,
+            "parts": newest,
             "taken": self._taken,
         }

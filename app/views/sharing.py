@@ -106,6 +106,8 @@ def copy_link(
     """
 
     def answer() -> None:
+        if "copy" not in st.session_state:
+            return  # cleared away meanwhile; the button asks again
         asked, found = st.session_state["copy"]["copy"], query() | looks.query()
         st.session_state.copied = (asked, f"?{urlencode(found)}" if found else "")
         if redraw is not None:
