@@ -22,10 +22,6 @@ from app.live.subject import Subject, snapped
 from app.live.worker import Worker
 from app.setup import Setup
 
-#: Fields that also change by other means than their own control: a drag, another function.
-FOLLOW = ("x", "y", "size", "draws", "samples", "place")
-#: Seconds in which a browser may still report what a control showed before such a change.
-LAG = 3.0
 #: Seconds that a change waits for its first figures, so that one answer holds them.
 FIRST_FIGURES = 0.25
 
@@ -169,8 +165,6 @@ class Bench(Held):
         self.message = message
         self.meter = Meter(setup, name=f"bench {next(_numbers)}", pulse=pulse)
         super().__init__(self.meter)
-        #: What controls showed until they changed by other means, and when that was.
-        self._left: dict[str, tuple[Any, float]] = {}
         #: The browser's number of the last move that was taken over.
         self.moves = 0
 
@@ -182,29 +176,18 @@ class Bench(Held):
             self.message = str(error)
             return
         before, self.setup, self.message = self.setup, changed, ""
-        for name in FOLLOW:
-            if getattr(changed, name) != getattr(before, name):
-                self._left[name] = (getattr(before, name), time.monotonic())
         if changed.measures_as(before):
             self.meter.draw(changed)
         else:
             self.meter.measure(changed)
             self.meter.figures.wait(FIRST_FIGURES)
 
-    def report(self, name: str, value: Any) -> None:
-        """Take over what a control reports, unless that is only what it showed a moment ago.
-
-        The grid asks for news by itself, and with that a browser sends the state of all controls,
-        also of those that have not heard yet that a drag or another function changed them.
-        """
-        old, when = self._left.get(name, (None, 0.0))
-        if value == old and time.monotonic() - when < LAG:
-            return
+    def take(self, name: str, value: Any) -> None:
+        """Take over what a control was set to."""
         if name == "place":
             self.go(value)
         else:
             self.change(**{name: value})
-        self._left.pop(name, None)  # changed by its own control, which shows what is true
 
     def move(self, x: float, y: float, number: int) -> None:
         """Put the point where it was dragged to, or on the singularity close by."""

@@ -9,7 +9,7 @@ import streamlit as st
 from app.grid.component import grid
 from app.link import versioned
 from app.views import looks
-from app.views.controls import Controls
+from app.views.controls import Controls, caught_up
 from app.views.lab import STYLE
 from app.views.sharing import copy_link
 
@@ -31,7 +31,7 @@ def show() -> None:
     bench = current_bench()
     looks.address(versioned(bench.setup.to_query()))
     st.session_state.drawn_setup = bench.setup
-    controls = Controls(bench.setup, bench.report, ARROW)
+    controls = Controls(bench.setup, bench.take, ARROW)
     _bar(bench, controls)
     _sidebar(controls)
     # Always there, so that a message does not move the grid, which would be built anew.
@@ -78,6 +78,7 @@ def _live(bench: Bench) -> None:
     from app.charts.instruments import instrument_parts
     from app.charts.known import point_part
 
+    caught_up()
     if st.session_state.drawn_setup is None:
         st.rerun()  # the controls are outside of this fragment
     parts = instrument_parts(bench.meter.readings())

@@ -17,7 +17,7 @@ from app.live.pace import PACE, REFRESH
 from app.live.session import Lab, current_lab
 from app.live.view import View
 from app.views import looks
-from app.views.controls import Controls
+from app.views.controls import Controls, caught_up
 from app.views.sharing import sharing
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
@@ -132,6 +132,7 @@ def _hidden(lab: Lab) -> str:
 @st.fragment(run_every=REFRESH)
 def _live(lab: Lab) -> None:
     """Send the grid what is new; runs by itself, about twice a second."""
+    caught_up()
     if lab.ended:
         st.rerun()  # nobody watched for long
     view = lab.trainer.view()

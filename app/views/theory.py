@@ -9,7 +9,7 @@ import streamlit as st
 from app.grid.component import grid
 from app.link import versioned
 from app.views import looks
-from app.views.controls import Controls
+from app.views.controls import Controls, caught_up
 from app.views.lab import STYLE
 from app.views.sharing import copy_link
 
@@ -89,6 +89,7 @@ def _live(theory: Theory) -> None:
     """Send the grid what is new; runs by itself, twice a second."""
     from app.charts.theory import theory_parts
 
+    caught_up()
     progress = theory.observer.progress()
     if progress.state != st.session_state.drawn_theory:
         st.rerun()  # the bar's button is outside of this fragment

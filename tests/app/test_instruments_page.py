@@ -215,24 +215,3 @@ def test_what_does_not_fit_is_a_sentence_and_the_next_point_is_measured(
     monkeypatch.delenv("CHATTERSCOPE_MEMORY_MB")
     meter.measure(Setup(draws=40))
     assert finished(meter).message == ""
-
-
-def test_what_a_lagging_browser_reports_changes_nothing() -> None:
-    bench = Bench(Setup().change(function="rosenbrock"))
-    bench.report("function", "max-of-planes")
-    for name, old in (("x", 0.5), ("y", 0.25), ("place", "on the floor")):
-        bench.report(name, old)
-    assert (bench.setup.x, bench.setup.y) == (0.0, 0.0)
-    bench.move(1.0, 0.5, 1)
-    bench.report("place", "where three meet")
-    assert (bench.setup.x, bench.setup.y) == (1.0, 0.5)
-
-
-def test_typing_there_and_back_is_heard() -> None:
-    bench = Bench(Setup())
-    for value in (0.5, 0.0, 0.5):
-        bench.report("x", value)
-        assert bench.setup.x == value
-    for place in ("off the kink", "at the kink", "off the kink"):
-        bench.report("place", place)
-        assert bench.setup.place == place

@@ -63,6 +63,7 @@ def train(page: Page, steps: int) -> None:
 def wait_for_view(page: Page, text: str) -> None:
     """Until the charts show the step that the scrubber's text names."""
     expect(page.locator(".cs-at")).to_have_text(text, timeout=60_000)
+    page.wait_for_function("document.querySelector('.cs-grid').ariaBusy === 'false'")
 
 
 def look(page: Page, at: int) -> None:
