@@ -1,4 +1,4 @@
-"""One server and one Chromium for all browser tests; a page of its own for each."""
+"""One server, one Chromium and one profile for all browser tests; a page of its own for each."""
 
 from __future__ import annotations
 
@@ -15,11 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import (
+    BrowserContext,
+    Page,
+    Route,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from tests.browser.chromium import FLAGS, find_chromium
 
 ROOT = Path(__file__).parents[2]
+#: A laptop's window.
+SIZE = (1440, 900)
 SCREENSHOTS = Path(__file__).with_name("screenshots")
 #: Streamlit asks for these two before its own server answers them; nothing else may go wrong.
 ALLOWED = re.compile(r"_stcore/(health|host-config)")
@@ -82,28 +91,51 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """A browser that keeps the code that it has compiled, as a person's does.
+
+    A page opens in 2.8 s with it, and in 4.8 s in a context of its own.
+    """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS])
-        yield browser
-        browser.close()
+        profile = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=find_chromium(),
+            args=[*FLAGS],
+            viewport=size_of(SIZE),
+        )
+        yield profile
+        profile.close()
+
+
+def size_of(size: tuple[int, int]) -> ViewportSize:
+    return {"width": size[0], "height": size[1]}
+
+
+@pytest.fixture
+def context(profile: BrowserContext) -> Iterator[BrowserContext]:
+    """The profile, which holds nothing of this test afterwards but compiled code."""
+    first, *_ = profile.pages
+    yield profile
+    for page in profile.pages:
+        if page is not first:
+            page.close()
+    profile.clear_cookies()
+    profile.clear_permissions()
 
 
 @pytest.fixture
 def open_page(
-    browser: Browser, server: Server, request: pytest.FixtureRequest
+    context: BrowserContext, server: Server, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Page]]:
-    """Opens the lab, at step 0 by default, in a fresh context; then checks the console."""
+    """Opens the lab, at step 0 by default, in a fresh page; then checks the console."""
     opened: list[tuple[Page, list[str]]] = []
 
     def open_lab(
-        query: str = "?steps=1000", *, size: tuple[int, int] = (1440, 900), scheme: str = "light"
+        query: str = "?steps=1000", *, size: tuple[int, int] = SIZE, scheme: str = "light"
     ) -> Page:
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,  # type: ignore[arg-type]
-        )
         page = context.new_page()
+        page.set_viewport_size(size_of(size))
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on(
@@ -124,7 +156,33 @@ def open_page(
     for number, (page, errors) in enumerate(opened):
         if not page.is_closed():
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}-{number}.png")
-        page.context.close()
+            page.evaluate("localStorage.clear()")  # a look that was chosen
         unexpected = [text for text in errors if not ALLOWED.search(text)]
         assert not unexpected, unexpected
     assert "Traceback" not in server.log(), server.log()
+
+
+@pytest.fixture
+def open_offline(context: BrowserContext) -> Iterator[Callable[..., Page]]:
+    """Opens a file where every request beyond it is refused; then checks what it asked for."""
+    refused: list[str] = []
+    problems: list[str] = []
+
+    def route(route: Route) -> None:
+        if route.request.url.startswith("file:"):
+            route.continue_()
+        else:
+            refused.append(route.request.url)
+            route.abort()
+
+    def open_file(path: Path) -> Page:
+        page = context.new_page()
+        page.route("**/*", route)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.goto(path.as_uri())
+        page.wait_for_function("document.querySelectorAll('.main-svg').length > 0")
+        return page
+
+    yield open_file
+    assert (refused, problems) == ([], [])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from app.experiment import Experiment
 from app.glossary import TERMS
@@ -41,34 +41,6 @@ def save(page: Page, label: str, folder: Path) -> Path:
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path
-
-
-@pytest.fixture
-def open_offline(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a file where every request beyond it is refused; then checks what it asked for."""
-    context = browser.new_context(offline=True, viewport={"width": 1440, "height": 900})
-    refused: list[str] = []
-    problems: list[str] = []
-
-    def route(route: Route) -> None:
-        if route.request.url.startswith("file:"):
-            route.continue_()
-        else:
-            refused.append(route.request.url)
-            route.abort()
-
-    def open_file(path: Path) -> Page:
-        page = context.new_page()
-        page.route("**/*", route)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
-        page.goto(path.as_uri())
-        page.wait_for_function("document.querySelectorAll('.main-svg').length > 0")
-        return page
-
-    yield open_file
-    context.close()
-    assert (refused, problems) == ([], [])
 
 
 def test_a_run_is_saved_as_a_page_that_shows_the_same_without_a_network(
