@@ -18,6 +18,10 @@ MODULES = (
     "sklearn.datasets",
 )
 
+#: Of `gc.set_threshold`. A refresh of the page makes thousands of objects, of which hardly any are
+#: in circles: at Python's own thresholds a class of thirty waited every few seconds for 100 ms.
+THRESHOLDS = (5_000, 20, 20)
+
 #: Set while nothing more urgent is to be done: loading torch holds up everything for seconds.
 _free = threading.Event()
 _free.set()
@@ -59,5 +63,6 @@ def warm_up() -> None:
 
     # One thread a worker: two fall apart as soon as another process is busy.
     torch.set_num_threads(1)
+    gc.set_threshold(*THRESHOLDS)
     gc.collect()
     gc.freeze()
