@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner_utils.script_run_context import get_run_yield_check
 
 from app.experiment import Experiment, ExperimentError
 from app.link import Link, read_link
+from app.live.gate import GATE, PAGES
 from app.live.held import Held, current
 from app.live.pulse import Pulse
 from app.live.trainer import Trainer
@@ -22,8 +25,10 @@ if TYPE_CHECKING:
 
 #: Seconds between two refreshes of the dear charts while training.
 SLOW_REFRESH = 2.0
-#: Seconds that a pause waits for the step in progress, or a plane for its first points, at most.
-SETTLE = 0.3
+#: Seconds that a plane waits for its first points, at most.
+FIRST_POINTS = 0.3
+#: Seconds that a pause waits for the step in progress, at most: its figures come a refresh later.
+SETTLE = 0.1
 
 _numbers = itertools.count(1)
 
@@ -74,6 +79,8 @@ class Lab(Held):
         self._shown: tuple[object, ...] = ()
         #: The answer to Pause has the figures alone; the dear charts follow with the next refresh.
         self._brief = False
+        #: Whether it waits to draw the page.
+        self._in_queue = False
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -96,7 +103,7 @@ class Lab(Held):
             self.trainer.drawn.clear()
             self.trainer.adjust(changed)
             if changed.plane != before.plane and self.trainer.view().maps is not None:
-                self.trainer.drawn.wait(SETTLE)  # so that the first points are seen at once
+                self.trainer.drawn.wait(FIRST_POINTS)  # so that the first points are seen at once
 
     def run(self) -> None:
         """Train on."""
@@ -111,6 +118,7 @@ class Lab(Held):
     def pause(self) -> None:
         """Stop, and wait for the step in progress, so that the page shows the last one at once."""
         self.message, self.goal = "", 0
+        GATE.hush()
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
         self._brief = True
@@ -159,6 +167,22 @@ class Lab(Held):
                 self.look(step)
             case {"do": "set", "field": field, "value": value}:
                 self.change(**{field: value})
+
+    @contextlib.contextmanager
+    def drawing(self) -> Iterator[None]:
+        """Draw the page: one after the other with those of other sessions, answers to Pause first.
+
+        Many threads at once would all want the interpreter, and Streamlit's event loop, which has
+        to send what they drew, would be but one of them.
+        """
+        if self._brief:
+            yield
+            return
+        # Who had to leave the queue for another request was longer in it than those behind.
+        waited, self._in_queue = self._in_queue, True
+        with PAGES.turn(self, urgent=waited, meanwhile=get_run_yield_check()):
+            self._in_queue = False
+            yield
 
     def slow_parts_are_due(self, view: View) -> bool:
         """Whether the dear charts are sent now: at once where a person waits, else seldom while

@@ -18,9 +18,10 @@ MODULES = (
     "sklearn.datasets",
 )
 
-#: Of `gc.set_threshold`. A refresh of the page makes thousands of objects, of which hardly any are
-#: in circles: at Python's own thresholds a class of thirty waited every few seconds for 100 ms.
-THRESHOLDS = (5_000, 20, 20)
+#: Of `gc.set_threshold`: Python's own, but that all objects are looked at ten times as seldom. With
+#: thirty sessions that takes 100 ms, was due every eight seconds, and finds next to nothing: what a
+#: refresh leaves in circles is young, and what a session leaves is collected when its worker ends.
+THRESHOLDS = (700, 10, 100)
 
 #: Set while nothing more urgent is to be done: loading torch holds up everything for seconds.
 _free = threading.Event()

@@ -135,6 +135,12 @@ def _live(lab: Lab) -> None:
     caught_up()
     if lab.ended:
         st.rerun()  # nobody watched for long
+    with lab.drawing():
+        _send(lab)
+
+
+def _send(lab: Lab) -> None:
+    """The grid's next message."""
     view = lab.trainer.view()
     if st.session_state.drawn != _outside(lab):
         st.rerun()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 import time
 
-from app.live.gate import ROUND, TURN, Gate
+import pytest
+
+from app.live.gate import BETWEEN, HUSH, ROUND, TURN, Gate
 
 
 def test_no_more_than_its_places_compute_at_once() -> None:
@@ -106,3 +108,69 @@ def test_a_worker_with_a_command_goes_to_the_front() -> None:
     for thread in threads:
         thread.join(10)
     assert order == ["pressed", "late", "first", "second"]
+
+
+def test_who_is_called_away_leaves_the_queue() -> None:
+    gate, asked = Gate(1), threading.Event()
+
+    def called_away() -> None:
+        asked.set()
+        raise InterruptedError
+
+    def wait() -> None:
+        with pytest.raises(InterruptedError), gate.turn("called", meanwhile=called_away):
+            pass
+
+    thread = threading.Thread(target=wait)
+    with gate.turn(object()):
+        thread.start()
+        assert asked.wait(10)
+        thread.join(10)
+        assert not gate._queue
+    with gate.turn(object()):
+        pass
+
+
+def test_who_is_called_away_as_its_turn_comes_hands_it_on() -> None:
+    gate, called, over, order = Gate(1), threading.Event(), threading.Event(), []
+
+    def called_away() -> None:
+        called.set()
+        assert over.wait(10)  # by then the place was handed over
+        raise InterruptedError
+
+    def wait() -> None:
+        with pytest.raises(InterruptedError), gate.turn("called", meanwhile=called_away):
+            order.append("called")
+
+    def after() -> None:
+        with gate.turn("after"):
+            order.append("after")
+
+    threads = [threading.Thread(target=wait), threading.Thread(target=after)]
+    with gate.turn(object()):
+        for thread, name in zip(threads, ("called", "after"), strict=True):
+            thread.start()
+            while name not in gate._queue:  # until it has asked
+                pass
+        assert called.wait(10)
+    over.set()
+    for thread in threads:
+        thread.join(10)
+    assert order == ["after"]
+
+
+def test_others_stand_aside_for_an_answer_but_not_all_the_time() -> None:
+    gate = Gate(1)
+    gate.hush()
+    begun = time.perf_counter()
+    with gate.turn(object(), urgent=True):
+        assert gate.hushed, "whose answer it is goes on"
+    with gate.turn(object()):
+        assert time.perf_counter() >= begun + 0.9 * HUSH
+        assert not gate.hushed
+    gate.hush()
+    assert not gate.hushed, "again at once"
+    gate._hushed_until -= BETWEEN
+    gate.hush()
+    assert gate.hushed
