@@ -49,11 +49,11 @@ score: .venv/app.stamp
 
 # The README's picture, from a real run.
 screenshot: .venv/test.stamp
-	$(BIN)/python -m pytest tests/browser -k "fit and light and size0"
+	$(BIN)/python -m pytest tests/browser -k "fit and laptop-light"
 	mkdir -p app/screenshots
 	$(BIN)/python -c "from PIL import Image; import sys; \
 		Image.open(sys.argv[1]).convert('RGB').quantize(256).save(sys.argv[2], optimize=True)" \
-		"tests/browser/screenshots/test_both_sizes_and_themes_fit[size0-light]-0.png" app/screenshots/lab.png
+		"tests/browser/screenshots/test_both_sizes_and_themes_fit[laptop-light]-0.png" app/screenshots/lab.png
 
 clean:
 	rm -rf .venv .benchmarks .pytest_cache .ruff_cache .hypothesis tests/browser/screenshots

@@ -34,7 +34,7 @@ ABSENT = (
 #: Two lanes at few rates, on batches that the small files hold.
 TUNED = (
     "--scenario cifar100-2bit --lanes adamw,sadam --seeds 2 --steps 3 --batch 8 --tune lr "
-    "--rates 1e-3:4e-3"
+    "--rates 1e-3:2e-3"
 )
 
 

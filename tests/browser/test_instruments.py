@@ -245,8 +245,7 @@ def test_the_lab_and_the_instruments_lead_to_each_other(open_page: OpenPage) -> 
     assert cell(page, "holder", 2) == "1.00"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1440, 900), (1024, 768)])
+@pytest.mark.parametrize(("size", "scheme"), [((1440, 900), "light"), ((1024, 768), "dark")])
 def test_the_instruments_fit_both_sizes_and_themes(
     open_page: OpenPage, size: tuple[int, int], scheme: str
 ) -> None:

@@ -276,8 +276,11 @@ def test_an_analytic_function_is_its_own_plane(open_page: OpenPage) -> None:
     wait_for_step(page, 100)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1440, 900), (1024, 768)])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [((1440, 900), "light"), ((1024, 768), "dark")],
+    ids=["laptop-light", "small-dark"],
+)
 def test_both_sizes_and_themes_fit(open_page: OpenPage, size: tuple[int, int], scheme: str) -> None:
     page = open_page(size=size, scheme=scheme)
     press(page, "Run")
