@@ -138,10 +138,10 @@ def test_a_hostile_file_is_a_sentence_and_names_show_as_text(
     drop(page, "model.pt", torch_file(content))
     expect(page.locator(".cs-facts")).to_contain_text(f"{SCRIPT}{IMAGE}", timeout=60_000)
     expect(page.locator(".cs-banner")).to_contain_text("NOT the model's real loss")
-    drop(page, "b.safetensors", save(dict(tiny(1).state_dict())), which=2)
     rows = "\n".join(f"{i / 50},{-i / 70},{i % 3}" for i in range(60))
     drop(page, "data.csv", rows.encode(), which=1)
     expect(page.locator(".cs-facts")).to_contain_text("60 samples of the file", timeout=60_000)
+    drop(page, "b.safetensors", save(dict(tiny(1).state_dict())), which=2)
     expect(page.locator('[data-panel="chart-between-plane"] .heatmaplayer image')).to_be_visible(
         timeout=60_000
     )
