@@ -178,9 +178,10 @@ class Lab(Held):
         if self._brief:
             yield
             return
-        # Who had to leave the queue for another request was longer in it than those behind.
+        # Who had to leave the queue for another request was longer in it than those behind. A run
+        # may begin before the one in whose place it comes has ended, so each waits apart.
         waited, self._in_queue = self._in_queue, True
-        with PAGES.turn(self, urgent=waited, meanwhile=get_run_yield_check()):
+        with PAGES.turn(object(), urgent=waited, meanwhile=get_run_yield_check()):
             self._in_queue = False
             yield
 

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from app.live.gate import BETWEEN, HUSH, ROUND, TURN, Gate
+from app.live import session
+from app.live.gate import BETWEEN, HUSH, PAGES, ROUND, TURN, Gate
 
 
 def test_no_more_than_its_places_compute_at_once() -> None:
@@ -174,3 +175,38 @@ def test_others_stand_aside_for_an_answer_but_not_all_the_time() -> None:
     gate._hushed_until -= BETWEEN
     gate.hush()
     assert gate.hushed
+
+
+def test_a_page_that_is_drawn_anew_waits_apart_from_the_run_that_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lab = session.Lab.__new__(session.Lab)  # without a trainer
+    lab._brief = lab._in_queue = False
+    stopped, drawn = threading.Event(), []
+
+    def draw(name: str) -> None:
+        def called_away() -> None:
+            if name == "stopped" and stopped.is_set():
+                raise InterruptedError
+
+        checks.append(called_away)
+        try:
+            with lab.drawing():
+                drawn.append(name)
+        except InterruptedError:
+            pass
+
+    checks: list = []
+    monkeypatch.setattr(session, "get_run_yield_check", lambda: checks[-1])
+    threads = []
+    with PAGES.turn(object()):
+        for name in ("stopped", "anew"):
+            threads.append(threading.Thread(target=draw, args=(name,), daemon=True))
+            threads[-1].start()
+            deadline = time.monotonic() + 10
+            while len(PAGES._queue) < len(threads):  # until it has asked
+                assert time.monotonic() < deadline
+        stopped.set()
+        threads[0].join(10)
+    threads[1].join(10)
+    assert drawn == ["anew"]
