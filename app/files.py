@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.glossary import as_json
+from app.live.line import answer_line
 from app.report.page_files import GRID, PLOTLY
 
 if TYPE_CHECKING:
@@ -78,8 +79,9 @@ async def _glossary(_request: Request) -> JSONResponse:
     return JSONResponse(as_json(), headers={"Cache-Control": "no-cache"})
 
 
-ROUTES = [
+ROUTES: list[BaseRoute] = [
     Route("/chatterscope/plotly.min.js", _plotly),
     *map(_own, [*MODULES, GRID / "grid.css"]),
     Route("/chatterscope/glossary.json", _glossary),
+    WebSocketRoute("/chatterscope/line", answer_line),
 ]

@@ -21,13 +21,11 @@ from app.leaving import LOGS, not_a_leaving_visitor  # noqa: E402
 from app.live.memory import share_arenas  # noqa: E402
 from app.live.pulse import idle_seconds  # noqa: E402
 from app.live.warmup import hold, warm_up  # noqa: E402
-from app.themes import remember_themes  # noqa: E402
 
 #: Seconds after which nobody is expected at once.
 HOLD = 3.0
 
 share_arenas()
-remember_themes()
 for name in LOGS:
     logging.getLogger(name).addFilter(not_a_leaving_visitor)
 take_budgets(os.environ)

@@ -1,4 +1,4 @@
-// The chart grid: receives messages (see delta.py), keeps its DOM, redraws what changed.
+// The chart grid: receives messages on its line, keeps its DOM, redraws what changed.
 
 import { Buttons } from "./buttons.js";
 import { labelChart } from "./describe.js";
@@ -7,8 +7,9 @@ import { exportButtons, MODEBAR } from "./export.js";
 import { Handle } from "./handle.js";
 import { helpFor } from "./help.js";
 import { bindKeys } from "./keys.js";
+import { Line } from "./line.js";
 import { Scrubber } from "./scrubber.js";
-import { breakLabels, enlarge, pageLook, received, resolve } from "./spec.js";
+import { breakLabels, enlarge, pageLook, resolve } from "./spec.js";
 import { drawSentence, drawStatus, drawTable, menu } from "./words.js";
 
 const BASE = new URL(".", import.meta.url);
@@ -19,9 +20,7 @@ const PAGES = {
   instruments: ["slice", "radius", "byk", "histogram", "damping"],
   stationarity: ["constant", "falling"],
 };
-/** Of these only the newest counts. */
-const NEWEST = new Set(["look", "move", "resend"]);
-/** Milliseconds until an action is asked for again. */
+/** Milliseconds until the page is asked for again: such a request can be lost in another one. */
 const PATIENCE = 2000;
 
 let plotly; // one load a page, however often the component mounts
@@ -50,11 +49,9 @@ loadPlotly(); // beside the first message
 class Grid {
   constructor(parent, page) {
     this.page = page;
+    this.held = ""; // what the line is to
     this.names = PAGES[page];
     this.hovered = this.names[0];
-    this.seq = -1;
-    this.asked = []; // actions that were not answered yet
-    this.number = 0; // of the last of them
     this.parts = {};
     this.dirty = new Set();
     this.focused = null;
@@ -123,23 +120,9 @@ class Grid {
     return helpFor(this.page, name, shown);
   }
 
-  /** Ask for what a person did; asked again until the server says that it has taken it. */
+  /** Say what a person did. */
   act(action) {
-    if (NEWEST.has(action.do)) this.asked = this.asked.filter((other) => other.do !== action.do);
-    this.asked.push({ ...action, number: ++this.number });
-    this.ask();
-  }
-
-  ask() {
-    this.trigger("actions", this.asked);
-    clearTimeout(this.patience);
-    this.patience = setTimeout(() => this.ask(), PATIENCE);
-  }
-
-  answered(taken) {
-    this.number = Math.max(this.number, taken);
-    this.asked = this.asked.filter(({ number }) => number > taken);
-    if (!this.asked.length) clearTimeout(this.patience);
+    this.line.act(action);
   }
 
   set(field, value) {
@@ -155,20 +138,29 @@ class Grid {
     this.redraw();
   }
 
-  receive(message, trigger) {
-    this.trigger = trigger;
+  /** The page was drawn; askForPage lets the server draw what is around the grid again. */
+  mounted({ held, late }, askForPage) {
+    this.askForPage = askForPage;
+    clearTimeout(this.patience);
+    this.patience = undefined;
     this.buttons?.place();
     this.theme();
-    this.answered(message.taken);
-    if (message.seq === this.seq) return;
-    const news = received(this.parts, this.seq, message);
-    if (!news) {
-      this.act({ do: "resend" });
-      return;
+    if (held !== this.held) {
+      this.line?.close();
+      this.held = held;
+      this.line = new Line(held, (...message) => this.receive(...message));
     }
-    [this.seq, this.parts] = [message.seq, news.parts];
-    news.names.forEach((name) => this.dirty.add(name));
+    if (late) askForPage();
+  }
+
+  receive(parts, names, stale) {
+    this.parts = parts;
+    names.forEach((name) => this.dirty.add(name));
     this.draw();
+    if (stale && this.patience === undefined) {
+      this.askForPage();
+      this.patience = setTimeout(() => (this.patience = undefined), PATIENCE);
+    }
   }
 
   /** As the page looks; a change redraws everything. */
@@ -290,6 +282,7 @@ class Grid {
   close() {
     this.closed = true;
     clearTimeout(this.patience);
+    this.line.close();
     this.resize.disconnect();
     this.unbindKeys();
     this.buttons?.close();
@@ -311,13 +304,12 @@ const LINGER = 2000;
 let shown; // {page, path, grid, mount, leaving}
 
 /**
- * Draw a message. The grid is no child of the element that mounts it: when a run of the page ends
+ * Show the grid of a page. The grid is no child of the element that mounts it: when a run of the page ends
  * before the browser has its last message, Streamlit takes that element away and puts it back, and
  * the charts must not blink.
  */
-export default async function mount({ data: bytes, parentElement, setTriggerValue }) {
+export default async function mount({ data, parentElement, setTriggerValue }) {
   await loadStyle();
-  const data = JSON.parse(new TextDecoder().decode(bytes));
   const path = location.pathname;
   if (shown?.page !== data.page) {
     shown?.grid.close();
@@ -327,7 +319,7 @@ export default async function mount({ data: bytes, parentElement, setTriggerValu
   clearTimeout(shown.leaving);
   const here = shown;
   here.mount = parentElement;
-  here.grid.receive(data, setTriggerValue);
+  here.grid.mounted(data, () => setTriggerValue("around", data.run));
   return () => {
     if (here !== shown || here.mount !== parentElement) return; // mounted anew since
     const leave = () => {

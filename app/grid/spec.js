@@ -9,7 +9,7 @@ const SIZES = {
 const THIN = 1.1;
 
 /** `old` with a message's changes: nested objects key by key, null for a key that is gone. */
-function merge(old, changes) {
+export function merge(old, changes) {
   const plain = (value) => value && typeof value === "object" && !Array.isArray(value);
   if (!plain(old) || !plain(changes)) return changes;
   const merged = { ...old };
@@ -18,16 +18,6 @@ function merge(old, changes) {
     else merged[key] = merge(old[key], change);
   }
   return merged;
-}
-
-/** What a receiver holds after a message, and which parts are new; null where it missed one. */
-export function received(held, seq, { seq: last, base, before, parts }) {
-  if (base !== 0 && (seq < base || seq > last)) return null;
-  const news = [...before, parts].slice(base === 0 ? 0 : seq - base);
-  return {
-    parts: news.reduce(merge, base === 0 ? {} : held),
-    names: new Set(news.flatMap(Object.keys)),
-  };
 }
 
 /** A copy of a spec with each value replaced by f(value, its key, the key of what holds it). */

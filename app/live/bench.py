@@ -167,6 +167,8 @@ class Bench(Held):
         super().__init__(self.meter)
         #: The browser's number of the last move that was taken over.
         self.moves = 0
+        #: How often something was set inside the charts: a drag sets its end alone.
+        self.rests = 0
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -194,6 +196,16 @@ class Bench(Held):
         self.moves = number
         x, y = snapped(self.setup, x, y)
         self.change(x=x, y=y)
+
+    def act(self, action: dict[str, Any]) -> None:
+        """Do what a person did inside the charts; an action of another kind does nothing."""
+        match action:
+            case {"do": "move", "x": x, "y": y, "end": end, "n": n}:
+                self.move(float(x), float(y), n)
+                self.rests += bool(end)  # the controls show where it rests
+            case {"do": "set", "field": field, "value": value}:
+                self.change(**{field: value})
+                self.rests += 1
 
     def go(self, place: str | None) -> None:
         """Put the point at one of the function's named places; another name changes nothing."""

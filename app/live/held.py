@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import streamlit as st
 
-from app.grid.delta import Delta
+from app.live.feed import Feed
 from app.live.pulse import Pulse, current_pulse
 from app.live.worker import Worker, log
+
+_by_token: weakref.WeakValueDictionary[str, Held] = weakref.WeakValueDictionary()
 
 
 class Held(ABC):
@@ -21,11 +24,15 @@ class Held(ABC):
         worker: ends with this object, so its thread must hold no reference to it.
 
     Attributes:
-        delta: what this browser was sent of the page's grid or report.
+        token: what the page's charts name it by; nobody else can guess it.
+        feed: of its page, once that was drawn.
     """
 
     def __init__(self, worker: Worker) -> None:
-        self.delta = Delta()
+        self.token = secrets.token_urlsafe(16)
+        _by_token[self.token] = self
+        self.feed: Feed[Any] | None = None
+        self._around: object = None
         self._worker = worker
         weakref.finalize(self, worker.close)
 
@@ -39,6 +46,15 @@ class Held(ABC):
         """For the log."""
         return self._worker.name
 
+    def is_drawn(self, feed: Feed[Any]) -> None:
+        """The page that has this feed is being drawn as everything stands now."""
+        self.feed, self._around = feed, feed.around(self)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the page shows something around its charts that has changed since."""
+        return self.ended or self.feed is None or self._around != self.feed.around(self)
+
     @abstractmethod
     def leave(self) -> None:
         """The connection is gone: rest until somebody looks again."""
@@ -48,6 +64,11 @@ class Held(ABC):
 
 
 H = TypeVar("H", bound=Held)
+
+
+def find(token: str) -> Held | None:
+    """What is held under a token, or None once no session holds it."""
+    return _by_token.get(token)
 
 
 def current(key: str, make: Callable[[Pulse, str], H]) -> H:
@@ -68,7 +89,6 @@ def current(key: str, make: Callable[[Pulse, str], H]) -> H:
 def _release(held: Held) -> None:
     log.info("%s: the page is closed", held.name)
     held.leave()
-    held.delta.reset()  # who comes back is sent everything, and of who does not little is held
 
 
 @st.cache_resource(scope="session", on_release=_release, show_spinner=False)

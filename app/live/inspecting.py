@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from app.checkpoints import Checkpoint, CheckpointError, read_checkpoint
+from app.live.feed import Parts
 from app.live.gate import GATE, Gate
 from app.live.held import Held, current
 from app.live.jobs import Jobs
@@ -288,7 +289,9 @@ class Desk(Held):
         self.request: Request | None = None
         #: Whether the end of the connection has stopped an inspection.
         self._goes_on = False
-        self._shown: frozenset[str] = frozenset()
+        #: The report that the page was last sent, and the names of its parts.
+        self.shown: Report | None = None
+        self._parts: frozenset[str] = frozenset()
 
     def ask(self, request: Request) -> None:
         """Inspect these files, unless that is what was asked for last."""
@@ -296,11 +299,11 @@ class Desk(Held):
             self.request = request
             self.inspector.ask(request)
 
-    def message(self, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """What is new for the page; parts of an older report that this one lacks are emptied."""
-        gone = self._shown - parts.keys()
-        self._shown = frozenset(parts)
-        return self.delta.message(parts | {name: {} for name in gone})
+    def replacing(self, parts: Parts) -> Parts:
+        """These parts in place of the last ones: those of an older report are emptied."""
+        gone = self._parts - parts.keys()
+        self._parts = frozenset(parts)
+        return parts | {name: {} for name in gone}
 
     def leave(self) -> None:
         """Stop, and keep what is measured."""

@@ -1,12 +1,12 @@
-"""How often a page asks for news: twice a second, and less often the more pages train at once."""
+"""How often the lab asks for news: twice a second, and less often the more pages train at once."""
 
 from __future__ import annotations
 
 import threading
 import time
 
-#: Seconds between two refreshes of a page while few train.
-REFRESH = 0.5
+from app.live.feed import REFRESH
+
 #: The same however many there are: a run is seen to move.
 SLOWEST = 0.9
 #: Seconds of the server's work in a refresh, with room for as much training beside it.

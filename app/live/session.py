@@ -1,19 +1,16 @@
-"""What one browser session holds: its experiment, its trainer and what it was last sent."""
+"""What one browser session holds: its experiment, its trainer and what of it was last shown."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner_utils.script_run_context import get_run_yield_check
 
 from app.experiment import Experiment, ExperimentError
 from app.link import Link, read_link
-from app.live.gate import GATE, PAGES
 from app.live.held import Held, current
 from app.live.pulse import Pulse
 from app.live.trainer import Trainer
@@ -79,8 +76,6 @@ class Lab(Held):
         self._shown: tuple[object, ...] = ()
         #: The answer to Pause has the figures alone; the dear charts follow with the next refresh.
         self._brief = False
-        #: Whether it waits to draw the page.
-        self._in_queue = False
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
@@ -118,7 +113,6 @@ class Lab(Held):
     def pause(self) -> None:
         """Stop, and wait for the step in progress, so that the page shows the last one at once."""
         self.message, self.goal = "", 0
-        GATE.hush()
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
         self._brief = True
@@ -143,10 +137,16 @@ class Lab(Held):
         self.trainer.look(self.at)
 
     def has_news(self, view: View) -> bool:
-        """Whether the grid shows anything else than the last view that was asked about."""
+        """Whether the grid shows anything else of this view than of the last one that was asked
+        about."""
         shown = (view.last, view.opening, view.message, len(view.sharpness), view.along)
         before, self._shown = self._shown, shown
-        return self.delta.empty or shown != before or not self._slow_parts_are_known(view)
+        return shown != before or not self._slow_parts_are_known(view)
+
+    def forget(self) -> None:
+        """Everything is news: a page was opened that was sent nothing yet."""
+        self._shown = self._slow_waited = self._slow_shows = ()
+        self._brief = False
 
     def act(self, action: dict[str, Any]) -> None:
         """Do what a person did inside the grid; an action of another kind does nothing."""
@@ -167,23 +167,6 @@ class Lab(Held):
                 self.look(step)
             case {"do": "set", "field": field, "value": value}:
                 self.change(**{field: value})
-
-    @contextlib.contextmanager
-    def drawing(self) -> Iterator[None]:
-        """Draw the page: one after the other with those of other sessions, answers to Pause first.
-
-        Many threads at once would all want the interpreter, and Streamlit's event loop, which has
-        to send what they drew, would be but one of them.
-        """
-        if self._brief:
-            yield
-            return
-        # Who had to leave the queue for another request was longer in it than those behind. A run
-        # may begin before the one in whose place it comes has ended, so each waits apart.
-        waited, self._in_queue = self._in_queue, True
-        with PAGES.turn(object(), urgent=waited, meanwhile=get_run_yield_check()):
-            self._in_queue = False
-            yield
 
     def slow_parts_are_due(self, view: View) -> bool:
         """Whether the dear charts are sent now: at once where a person waits, else seldom while

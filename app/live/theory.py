@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -155,6 +155,11 @@ class Theory(Held):
         """Stop observing; what was found stays."""
         self.message = ""
         self.observer.cancel()
+
+    def act(self, action: dict[str, Any]) -> None:
+        """Do what a person did inside the charts; an action of another kind does nothing."""
+        if action["do"] == "cancel":
+            self.cancel()
 
     def leave(self) -> None:
         """Stop, and keep what is measured."""

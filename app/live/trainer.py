@@ -184,8 +184,6 @@ class Trainer(Worker):
             return
         while self._running and time.perf_counter() < until and not self._commands:
             self._one_step()
-            if self._gate.hushed:
-                break
 
     def _one_step(self) -> None:
         assert self._run is not None

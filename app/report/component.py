@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from streamlit.components import v2
@@ -18,13 +17,15 @@ _component = v2.component(
 )
 
 
-def draw_report(key: str, message: dict[str, Any], resend: Callable[[], None]) -> None:
-    """Mount a report, or hand it its next message.
+def draw_report(
+    key: str, *, parts: dict[str, dict[str, Any]] | None = None, token: str = ""
+) -> None:
+    """Mount a report.
 
     Args:
         key: of the component.
-        message: see `app.grid.delta`.
-        resend: called where the browser has missed a message; the next one must hold everything.
+        parts: all of them, name -> fields, plain JSON; None for one that grows.
+        token: of what it then asks for its parts, on a line of its own, see `app.live.line`.
     """
     with drawn_again(key):
-        _component(key=key, data=message, on_resend_change=resend)
+        _component(key=key, data={"parts": parts, "held": token})

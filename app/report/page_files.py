@@ -11,7 +11,6 @@ from typing import Any
 import plotly
 
 from app.glossary import as_json
-from app.grid.delta import complete
 
 HERE = Path(__file__).parent
 GRID = HERE.parent / "grid"
@@ -53,25 +52,30 @@ function loadColors() {
   document.head.append(link);
   return new Promise((resolve) => (link.onload = link.onerror = resolve));
 }
-const reports = new WeakMap();
-export default async function mount({ data, parentElement, setTriggerValue }) {
+const mounted = new WeakMap();
+export default async function mount({ data: { parts, held }, parentElement }) {
   await loadColors();
-  if (!reports.has(parentElement)) {
-    reports.set(parentElement, new Report(parentElement, loadPlotly, loadTerms));
+  if (!mounted.has(parentElement)) {
+    mounted.set(parentElement, { report: new Report(parentElement, loadPlotly, loadTerms) });
   }
-  const report = reports.get(parentElement);
-  report.receive(data, (seq) => setTriggerValue("resend", seq));
+  const here = mounted.get(parentElement);
+  if (parts) here.report.show(parts);
+  else if (held !== here.held) {
+    here.line?.close();
+    Object.assign(here, { held, line: new Line(held, (...news) => here.report.show(...news)) });
+  }
   return () => {
-    reports.delete(parentElement);
-    report.close();
+    mounted.delete(parentElement);
+    here.line?.close();
+    here.report.close();
   };
 }
 """
 
 
-def script() -> str:
-    """The class Report and what it imports, as one script."""
-    texts = (path.read_text(encoding="utf-8") for path in SCRIPTS)
+def script(*more: Path) -> str:
+    """The class Report and what it imports, and `more`, as one script."""
+    texts = (path.read_text(encoding="utf-8") for path in (*SCRIPTS, *more))
     return "\n".join(
         re.sub(r"^(import .*|export )", "", text, flags=re.MULTILINE) for text in texts
     )
@@ -79,7 +83,7 @@ def script() -> str:
 
 def component_script() -> str:
     """The module that Streamlit mounts."""
-    return script() + _COMPONENT
+    return script(GRID / "line.js") + _COMPONENT
 
 
 def style(*, colors: bool = False) -> str:
@@ -95,9 +99,9 @@ def standalone(title: str, parts: dict[str, Any]) -> str:
 
     Args:
         title: of the file, any text.
-        parts: all of them, see `app.grid.delta`.
+        parts: name -> fields, plain JSON.
     """
-    data = _embedded(complete(parts))
+    data = _embedded(parts)
     terms = _embedded(as_json() | {"address": ""})  # there is no page Glossary beside it
     return f"""<!doctype html>
 <html lang="en">
@@ -120,7 +124,7 @@ body {{ margin: 18px 24px; background: #ffffff; }}
 <script type="module">
 {script()}
 const report = new Report(document.body, async () => window.Plotly, async () => ({terms}));
-report.receive(JSON.parse(document.getElementById("report").textContent), () => {{}});
+report.show(JSON.parse(document.getElementById("report").textContent));
 </script>
 </body>
 </html>

@@ -1,11 +1,11 @@
-// Draws a report: words, tables and charts, from messages (see app/grid/delta.py).
+// Draws a report: words, tables and charts.
 // The page mounts it as a component, a downloaded report holds it whole.
 
 import { labelChart } from "../grid/describe.js";
 import { element } from "../grid/dom.js";
 import { exportButtons, MODEBAR, tableButton } from "../grid/export.js";
 import { helpFor } from "../grid/help.js";
-import { enlarge, pageLook, received, resolve } from "../grid/spec.js";
+import { enlarge, pageLook, resolve } from "../grid/spec.js";
 
 class Report {
   /** plotly() and glossary() give promises of Plotly and of what app/glossary.py has. */
@@ -19,7 +19,6 @@ class Report {
     this.root.append(this.words, this.tables, this.charts);
     parent.append(this.root);
     this.panels = {};
-    this.seq = -1;
     this.parts = {};
     this.drawing = Promise.resolve(); // until the last chart stands
     this.resize = new ResizeObserver(() => {
@@ -29,21 +28,17 @@ class Report {
     this.resize.observe(this.root);
   }
 
-  receive(message, resend) {
+  /** names are those of the parts that are new. */
+  show(parts, names = Object.keys(parts)) {
     this.theme();
-    if (!message || message.seq === this.seq) return;
-    const news = received(this.parts, this.seq, message);
-    if (!news) {
-      resend(this.seq);
-      return;
-    }
-    [this.seq, this.parts] = [message.seq, news.parts];
+    if (!names.length) return;
+    this.parts = parts;
     this.drawWords(this.parts.words);
     this.tables.replaceChildren(
       ...["figures", "layers", "lanes", "scores"].filter((name) => this.parts[name]?.rows?.length)
         .map((name) => this.table(name, this.parts[name])));
     this.arrange();
-    this.draw([...news.names]);
+    this.draw(names);
   }
 
   /** As the page looks; a change redraws everything. */

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from app.live.feed import Feed, Parts
 from app.report.component import draw_report
 from app.views import lab, looks
 from app.views.lab import STYLE
@@ -41,6 +42,7 @@ def show() -> None:
     st.html(STYLE)
     looks.address({})
     desk = current_desk()
+    desk.is_drawn(Feed(_parts, interval=lambda _desk: REFRESH))
     before = desk.inspector.progress()
     bar = st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small")
     _choices(desk, before)
@@ -192,14 +194,22 @@ def _upload(label: str, name: str) -> Upload | None:
 
 
 def _live(desk: Desk) -> None:
-    """Send the report what is new."""
-    from app.report.page import report_parts
-
+    """How far it is; draws the page anew once there is more to say of it."""
     progress = desk.inspector.progress()
     if _drawn(progress) != st.session_state.drawn_inspection:
         st.rerun()  # the bar and the choices are outside of this fragment
     done = 0.0 if progress.report is None else progress.report.done
     if progress.working:
         st.progress(done, progress.doing)  # words of our own
-    parts = {} if progress.report is None else report_parts(progress.report)
-    draw_report("report", desk.message(parts), desk.delta.reset)
+    draw_report("report", token=desk.token)
+
+
+def _parts(desk: Desk, everything: bool) -> Parts:
+    """What is new for the report."""
+    from app.report.page import report_parts
+
+    report = desk.inspector.progress().report
+    if report is desk.shown and not everything:
+        return {}
+    desk.shown = report
+    return desk.replacing({} if report is None else report_parts(report))

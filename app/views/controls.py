@@ -26,8 +26,8 @@ class Late:
 class Lag:
     """Tells what a browser reports of old controls from what a person has set.
 
-    The grid asks for news by itself, and with that a browser sends the state of all controls, also
-    of those that have not heard yet that a drag or another field's change has set them.
+    With whatever it asks for a browser sends the state of all controls, also of those that have not
+    heard yet that a drag or another field's change has set them.
     """
 
     def __init__(self) -> None:
@@ -52,6 +52,11 @@ class Lag:
         """Whether a control has just been set back, as its report said no more than that."""
         return key in self._late and self._late[key].reported
 
+    @property
+    def waits(self) -> bool:
+        """Whether the browser may not have heard of everything that was set."""
+        return bool(self._late)
+
     def asked(self) -> None:
         """The browser asked for news: what it did not report once more, it has heard of."""
         self._late = {key: late for key, late in self._late.items() if late.reported}
@@ -65,12 +70,15 @@ def _lag() -> Lag:
     return st.session_state.lag
 
 
-def caught_up() -> None:
-    """Take note that the browser asked for news, in the fragment that it asks for by itself."""
+def caught_up() -> bool:
+    """Take note that the browser asked for the fragment that it asks for by itself; whether it is
+    to ask again, as it may still report what controls showed before.
+    """
     context = get_script_run_ctx()
     # A run of the whole page may have set controls just now.
     if context is not None and context.fragment_ids_this_run:
         _lag().asked()
+    return _lag().waits
 
 
 @dataclass(frozen=True)

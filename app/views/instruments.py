@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.grid.component import grid
 from app.link import versioned
+from app.live.feed import Feed, Parts
 from app.views import looks
-from app.views.controls import Controls, caught_up
+from app.views.charts import charts
+from app.views.controls import Controls
 from app.views.lab import STYLE
 from app.views.sharing import copy_link
 
 if TYPE_CHECKING:
     from app.live.bench import Bench
 
-#: Seconds between two refreshes of the grid.
-REFRESH = 0.5
 #: What one press of an arrow key adds, for the fields that are not whole numbers.
 ARROW = {"x": 0.01, "y": 0.01, "sigma": 0.001, "lgi_lambda": 0.5, "zeta": 1e-6}
 
@@ -25,12 +24,12 @@ ARROW = {"x": 0.01, "y": 0.01, "sigma": 0.001, "lgi_lambda": 0.5, "zeta": 1e-6}
 def show() -> None:
     """Draw the page."""
     # Imported here: it loads torch, which the lab's first paint must not wait for.
-    from app.live.bench import current_bench
+    from app.live.bench import Bench, current_bench
 
     st.html(STYLE)
     bench = current_bench()
+    bench.is_drawn(Feed(_parts, _around, Bench.act))
     looks.address(versioned(bench.setup.to_query()))
-    st.session_state.drawn_setup = bench.setup
     controls = Controls(bench.setup, bench.take, ARROW)
     _bar(bench, controls)
     _sidebar(controls)
@@ -39,7 +38,7 @@ def show() -> None:
     if bench.message:
         # Never as markdown: a link may have put anything into it.
         slot.container(key="message").text(bench.message)
-    _live(bench)
+    charts(bench, "instruments")
 
 
 def _bar(bench: Bench, controls: Controls) -> None:
@@ -57,7 +56,6 @@ def _bar(bench: Bench, controls: Controls) -> None:
         copy_link(
             lambda: versioned(bench.setup.to_query()),
             "A link that opens here: the same function, point and settings",
-            _redraw,
         )
 
 
@@ -72,32 +70,14 @@ def _sidebar(controls: Controls) -> None:
         controls.numbers(("draws", "samples"), ("lgi_lambda", "zeta"))
 
 
-@st.fragment(run_every=REFRESH)
-def _live(bench: Bench) -> None:
-    """Send the grid what is new; runs by itself, twice a second, and at every move."""
+def _around(bench: Bench) -> tuple[object, ...]:
+    """What the page shows around the charts; a drag changes that at its end alone."""
+    return bench.rests, bench.message
+
+
+def _parts(bench: Bench, _everything: bool) -> Parts:
     from app.charts.instruments import instrument_parts
     from app.charts.known import point_part
 
-    caught_up()
-    if st.session_state.drawn_setup is None:
-        st.rerun()  # the controls are outside of this fragment
     parts = instrument_parts(bench.meter.readings())
-    parts["point"] = point_part(bench.setup, bench.moves)
-    grid(bench.delta, parts, lambda action: _act(bench, action), page="instruments")
-
-
-def _act(bench: Bench, action: dict[str, Any]) -> None:
-    """What a person did inside the grid."""
-    match action:
-        case {"do": "move", "x": x, "y": y, "end": end, "n": n}:
-            bench.move(float(x), float(y), n)
-            if end:
-                _redraw()  # the controls show where it rests
-        case {"do": "set", "field": field, "value": value}:
-            bench.change(**{field: value})
-            _redraw()
-
-
-def _redraw() -> None:
-    """Draw the whole page, not the grid alone."""
-    st.session_state.drawn_setup = None
+    return parts | {"point": point_part(bench.setup, bench.moves)}

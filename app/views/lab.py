@@ -10,14 +10,15 @@ import streamlit as st
 
 from app.charts.spec import STYLES
 from app.experiment import DRAWS, PLANES, ROUNDING
-from app.grid.component import grid, refresh_every
 from app.link import GROUPS
 from app.live import first_view, warmup
-from app.live.pace import PACE, REFRESH
+from app.live.feed import Feed, Parts
+from app.live.pace import PACE
 from app.live.session import Lab, current_lab
 from app.live.view import View
 from app.views import looks
-from app.views.controls import Controls, caught_up
+from app.views.charts import charts
+from app.views.controls import Controls
 from app.views.sharing import sharing
 from demo_models.scenarios import SCENARIOS
 from sadam.lanes import LANES
@@ -47,6 +48,7 @@ def show() -> None:
     """Draw the page."""
     st.html(STYLE)
     lab = current_lab()
+    lab.is_drawn(FEED)
     looks.address(lab.address())
     controls = Controls(lab.experiment, lambda name, value: lab.change(**{name: value}), ARROW)
     _bar(lab, controls)
@@ -56,14 +58,7 @@ def show() -> None:
     if lab.message:
         # Never as markdown: a link may have put anything into it.
         st.container(key="message").text(lab.message)
-    st.session_state.drawn = _outside(lab)
-    st.session_state.interval = REFRESH  # as a run of the whole page sets it
-    _live(lab)
-
-
-def _outside(lab: Lab) -> tuple[object, ...]:
-    """What the page shows outside of the grid."""
-    return lab.experiment, lab.message, lab.address(), st.session_state.get("copied")
+    charts(lab, "lab")
 
 
 def _bar(lab: Lab, controls: Controls) -> None:
@@ -129,28 +124,23 @@ def _hidden(lab: Lab) -> str:
     return ", ".join(places)
 
 
-@st.fragment(run_every=REFRESH)
-def _live(lab: Lab) -> None:
-    """Send the grid what is new; runs by itself, about twice a second."""
-    caught_up()
-    if lab.ended:
-        st.rerun()  # nobody watched for long
-    with lab.drawing():
-        _send(lab)
+def _around(lab: Lab) -> tuple[object, ...]:
+    """What the page shows around the grid."""
+    return lab.experiment, lab.message, lab.address()
 
 
-def _send(lab: Lab) -> None:
-    """The grid's next message."""
+def _parts(lab: Lab, everything: bool) -> Parts:
+    """What is new for the grid."""
+    if everything:
+        lab.forget()
     view = lab.trainer.view()
-    if st.session_state.drawn != _outside(lab):
-        st.rerun()
     shown = view if lab.at is None or not view.begun else view.at(lab.at)
-    parts = {"status": _status(view) | {"name": shown.name}}
+    parts: Parts = {"status": _status(view) | {"name": shown.name}}
     # While torch is loaded a first visit sees the first run as it was kept.
     kept = first_view.load() if lab.opening and view.state == "preparing" else {}
     if kept:
         parts = kept | {"status": kept["status"] | {"rate": view.state}}
-    if not kept or not lab.delta.empty:
+    if not kept or not everything:
         warmup.release()  # the browser has that, or there is nothing to show without torch
     if view.begun and lab.has_news(view):
         # Imported here: it loads torch, and the first paint must not wait for that.
@@ -161,11 +151,11 @@ def _send(lab: Lab) -> None:
             parts |= slow_parts(shown)
             if view.first and shown is view:
                 first_view.keep(parts)
-    interval = PACE.interval(lab.trainer.name, training=view.state == "running")
-    if interval != st.session_state.interval:
-        st.session_state.interval = interval
-        refresh_every(interval)
-    grid(lab.delta, parts, lab.act)
+    return parts
+
+
+def _interval(lab: Lab) -> float:
+    return PACE.interval(lab.trainer.name, training=lab.trainer.state == "running")
 
 
 def _status(view: View) -> dict[str, Any]:
@@ -178,3 +168,6 @@ def _status(view: View) -> dict[str, Any]:
         "done": round(view.last / view.opening, 2) if view.opening else None,
         "message": view.message,
     }
+
+
+FEED = Feed(_parts, _around, Lab.act, _interval)

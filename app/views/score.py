@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from app.charts.score import auc_chart
-from app.grid.delta import Delta
 from app.report.component import draw_report
 from app.score.board import (
     auc_table,
@@ -53,24 +51,17 @@ def show() -> None:
     st.html(f'<p class="score-sentence">{words}</p>')
     with st.container(key="score-both"):
         rows = kept.table(seed, size, distance)
-        _report(
-            {
-                "words": {"page": "score", "name": setting_name(seed, size, distance)},
-                "scores": auc_table(rows),
-                "chart-auc": auc_chart(rows, protocol.level) | {"place": 0},
-            }
-        )
+        parts = {
+            "words": {"page": "score", "name": setting_name(seed, size, distance)},
+            "scores": auc_table(rows),
+            "chart-auc": auc_chart(rows, protocol.level) | {"place": 0},
+        }
+        draw_report("score", parts=parts)
         st.html(protocol_list(kept, same_sources=digest() == kept.sources))
     st.html(
         f'<div class="score-wide">{small_tables(kept, seed)}</div>'
         f'<p class="score-note">{SMALL_NOTE}</p>'
     )
-
-
-def _report(parts: dict[str, dict[str, Any]]) -> None:
-    """Draw one setting's chart and table."""
-    delta: Delta = st.session_state.setdefault("score-delta", Delta())
-    draw_report("score", delta.message(parts), delta.reset)
 
 
 def _choose(name: str, options: dict[int, str], *, last: bool = False) -> int:

@@ -93,16 +93,12 @@ def sharing(lab: Lab) -> None:
         )
 
 
-def copy_link(
-    query: Callable[[], dict[str, str]], words: str, redraw: Callable[[], None] | None = None
-) -> None:
+def copy_link(query: Callable[[], dict[str, str]], words: str) -> None:
     """Draw a button that copies a link to this page.
 
     Args:
         query: the link's parameters, asked for when the button is pressed.
         words: what the link restores.
-        redraw: draws the whole page, where that does not do so by itself: a refresh of the grid
-            alone may have brought the news.
     """
 
     def answer() -> None:
@@ -110,8 +106,6 @@ def copy_link(
             return  # cleared away meanwhile; the button asks again
         asked, found = st.session_state["copy"]["copy"], query() | looks.query()
         st.session_state.copied = (asked, f"?{urlencode(found)}" if found else "")
-        if redraw is not None:
-            redraw()
 
     number, known = st.session_state.setdefault("copied", (0, ""))
     _copy(

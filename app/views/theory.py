@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.grid.component import grid
 from app.link import versioned
+from app.live.feed import Feed, Parts
 from app.views import looks
-from app.views.controls import Controls, caught_up
+from app.views.charts import charts
+from app.views.controls import Controls
 from app.views.lab import STYLE
 from app.views.sharing import copy_link
 
 if TYPE_CHECKING:
     from app.live.theory import Theory
 
-#: Seconds between two refreshes of the grid.
-REFRESH = 0.5
 #: What one press of an arrow key adds, for the fields that are not whole numbers.
 ARROW = {"lr": 0.01, "weight_decay": 0.01, "delta": 0.01}
 
@@ -25,20 +24,19 @@ ARROW = {"lr": 0.01, "weight_decay": 0.01, "delta": 0.01}
 def show() -> None:
     """Draw the page."""
     # Imported here: it loads torch, which the lab's first paint must not wait for.
-    from app.live.theory import current_theory
+    from app.live.theory import Theory, current_theory
 
     st.html(STYLE)
     theory = current_theory()
+    theory.is_drawn(Feed(_parts, _around, Theory.act))
     looks.address(versioned(theory.study.to_query()))
-    state = theory.observer.progress().state
-    st.session_state.drawn_theory = state
     controls = Controls(theory.study, lambda name, value: theory.change(**{name: value}), ARROW)
-    _bar(theory, controls, running=state == "running")
+    _bar(theory, controls, running=_running(theory))
     _sidebar(controls)
     if theory.message:
         # Never as markdown: a link may have put anything into it.
         st.container(key="message").text(theory.message)
-    _live(theory)
+    charts(theory, "stationarity")
 
 
 def _bar(theory: Theory, controls: Controls, *, running: bool) -> None:
@@ -63,7 +61,6 @@ def _bar(theory: Theory, controls: Controls, *, running: bool) -> None:
         copy_link(
             lambda: versioned(theory.study.to_query()),
             "A link that opens here: the same study, to be run",
-            _redraw,
         )
 
 
@@ -84,25 +81,16 @@ def _sidebar(controls: Controls) -> None:
         )
 
 
-@st.fragment(run_every=REFRESH)
-def _live(theory: Theory) -> None:
-    """Send the grid what is new; runs by itself, twice a second."""
+def _running(theory: Theory) -> bool:
+    return theory.observer.progress().state == "running"
+
+
+def _around(theory: Theory) -> tuple[object, ...]:
+    """What the page shows around the charts."""
+    return _running(theory), theory.message
+
+
+def _parts(theory: Theory, _everything: bool) -> Parts:
     from app.charts.theory import theory_parts
 
-    caught_up()
-    progress = theory.observer.progress()
-    if progress.state != st.session_state.drawn_theory:
-        st.rerun()  # the bar's button is outside of this fragment
-    parts = theory_parts(progress, theory.study)
-    grid(theory.delta, parts, lambda action: _act(theory, action), page="stationarity")
-
-
-def _act(theory: Theory, action: dict[str, Any]) -> None:
-    """What a person did inside the grid."""
-    if action.get("do") == "cancel":
-        theory.cancel()
-
-
-def _redraw() -> None:
-    """Draw the whole page, not the grid alone."""
-    st.session_state.drawn_theory = ""
+    return theory_parts(theory.observer.progress(), theory.study)

@@ -13,7 +13,7 @@ import torch
 
 from app.charts.board import line_parts, slow_parts
 from app.experiment import STRIPS, TABLES, Experiment
-from app.grid.delta import Delta
+from app.grid.changes import changes
 from app.live.ahead import compute_ahead
 from app.live.maps import compute_maps
 from app.live.run import Run
@@ -278,11 +278,9 @@ def test_a_refresh_with_the_spectrogram_is_small(view: View) -> None:
         long = with_tones(view, steps)
         return line_parts(replace(long, experiment=long.experiment.change(series="spectrogram")))
 
-    delta = Delta()
-    delta.message(sent(900))
-    message = delta.message(sent(910))
-    assert len(json.dumps(message)) < 25_000
-    assert 3_000 < len(json.dumps(message["parts"]["spectrum"])) < 6_000
+    news = changes(sent(900), sent(910))
+    assert len(json.dumps(news)) < 25_000
+    assert 3_000 < len(json.dumps(news["spectrum"])) < 6_000
 
 
 def test_without_maps_the_plane_says_when_they_come(view: View) -> None:

@@ -40,7 +40,7 @@ def parts(folder: Path) -> dict[str, Any]:
     page = (folder / "report.html").read_text("utf-8")
     found = re.search(r'<script type="application/json" id="report">(.*?)</script>', page)
     assert found is not None
-    return json.loads(found.group(1))["parts"]
+    return json.loads(found.group(1))
 
 
 @pytest.fixture(scope="module")

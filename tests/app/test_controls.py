@@ -19,9 +19,10 @@ def page() -> AppTest:
 
 def drag(page: AppTest, x: float, y: float) -> None:
     """What the grid does when the point is dropped."""
-    page.session_state.bench.move(x, y, 1)
-    page.session_state.drawn_setup = None
+    page.session_state.bench.act({"do": "move", "x": x, "y": y, "end": True, "n": 1})
+    assert page.session_state.bench.stale
     page.run()
+    assert not page.session_state.bench.stale
 
 
 def at(page: AppTest) -> tuple[float, float]:

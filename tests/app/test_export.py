@@ -78,7 +78,7 @@ def parts(taken: Taken) -> dict:
     assert len(page.scripts) == 3, "plotly, the data, the drawing"
     assert "<" not in page.scripts[1]
     assert not [text for text in page.words if "owned" in text]
-    return json.loads(page.scripts[1])["parts"]
+    return json.loads(page.scripts[1])
 
 
 def test_the_page_holds_the_very_charts_that_the_lab_is_sent(taken: Taken, parts: dict) -> None:
@@ -136,7 +136,7 @@ def test_a_chart_that_is_being_computed_says_so(taken: Taken) -> None:
     assert taken.view.maps is not None
     maps = replace(taken.view.maps, working="instability map", done=0.25, fidelity=None)
     page = Blocks(run_html(replace(taken, view=replace(taken.view, maps=maps))))
-    charts = json.loads(page.scripts[1])["parts"]
+    charts = json.loads(page.scripts[1])
     said = "Being computed when this was saved: instability map, 25%. "
     assert charts["chart-map"]["note"].startswith(said)
     assert not charts["chart-slice"]["note"].startswith(said)

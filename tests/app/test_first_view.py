@@ -33,7 +33,7 @@ warmup.hold(600)
 from streamlit.testing.v1 import AppTest
 page = AppTest.from_file("app/script.py", default_timeout=60).run()
 lab = page.session_state.lab
-first = lab.delta._last
+first = lab.feed.parts(lab, True)
 early = "torch" in sys.modules
 warmup.release()
 lab.trainer.settled.wait(60)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-import pytest
-
-from app.live import session
-from app.live.gate import BETWEEN, HUSH, PAGES, ROUND, TURN, Gate
+from app.live.gate import ROUND, TURN, Gate
 
 
 def test_no_more_than_its_places_compute_at_once() -> None:
@@ -109,104 +106,3 @@ def test_a_worker_with_a_command_goes_to_the_front() -> None:
     for thread in threads:
         thread.join(10)
     assert order == ["pressed", "late", "first", "second"]
-
-
-def test_who_is_called_away_leaves_the_queue() -> None:
-    gate, asked = Gate(1), threading.Event()
-
-    def called_away() -> None:
-        asked.set()
-        raise InterruptedError
-
-    def wait() -> None:
-        with pytest.raises(InterruptedError), gate.turn("called", meanwhile=called_away):
-            pass
-
-    thread = threading.Thread(target=wait)
-    with gate.turn(object()):
-        thread.start()
-        assert asked.wait(10)
-        thread.join(10)
-        assert not gate._queue
-    with gate.turn(object()):
-        pass
-
-
-def test_who_is_called_away_as_its_turn_comes_hands_it_on() -> None:
-    gate, called, over, order = Gate(1), threading.Event(), threading.Event(), []
-
-    def called_away() -> None:
-        called.set()
-        assert over.wait(10)  # by then the place was handed over
-        raise InterruptedError
-
-    def wait() -> None:
-        with pytest.raises(InterruptedError), gate.turn("called", meanwhile=called_away):
-            order.append("called")
-
-    def after() -> None:
-        with gate.turn("after"):
-            order.append("after")
-
-    threads = [threading.Thread(target=wait), threading.Thread(target=after)]
-    with gate.turn(object()):
-        for thread, name in zip(threads, ("called", "after"), strict=True):
-            thread.start()
-            while name not in gate._queue:  # until it has asked
-                pass
-        assert called.wait(10)
-    over.set()
-    for thread in threads:
-        thread.join(10)
-    assert order == ["after"]
-
-
-def test_others_stand_aside_for_an_answer_but_not_all_the_time() -> None:
-    gate = Gate(1)
-    gate.hush()
-    begun = time.perf_counter()
-    with gate.turn(object(), urgent=True):
-        assert gate.hushed, "whose answer it is goes on"
-    with gate.turn(object()):
-        assert time.perf_counter() >= begun + 0.9 * HUSH
-        assert not gate.hushed
-    gate.hush()
-    assert not gate.hushed, "again at once"
-    gate._hushed_until -= BETWEEN
-    gate.hush()
-    assert gate.hushed
-
-
-def test_a_page_that_is_drawn_anew_waits_apart_from_the_run_that_is_stopped(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    lab = session.Lab.__new__(session.Lab)  # without a trainer
-    lab._brief = lab._in_queue = False
-    stopped, drawn = threading.Event(), []
-
-    def draw(name: str) -> None:
-        def called_away() -> None:
-            if name == "stopped" and stopped.is_set():
-                raise InterruptedError
-
-        checks.append(called_away)
-        try:
-            with lab.drawing():
-                drawn.append(name)
-        except InterruptedError:
-            pass
-
-    checks: list = []
-    monkeypatch.setattr(session, "get_run_yield_check", lambda: checks[-1])
-    threads = []
-    with PAGES.turn(object()):
-        for name in ("stopped", "anew"):
-            threads.append(threading.Thread(target=draw, args=(name,), daemon=True))
-            threads[-1].start()
-            deadline = time.monotonic() + 10
-            while len(PAGES._queue) < len(threads):  # until it has asked
-                assert time.monotonic() < deadline
-        stopped.set()
-        threads[0].join(10)
-    threads[1].join(10)
-    assert drawn == ["anew"]

@@ -154,10 +154,11 @@ def test_a_session_asks_once_and_forgets_charts_of_an_older_report() -> None:
         asked = desk.inspector._asked
         desk.ask(Request(upload(b"other", "y.pt")))  # the same upload
         assert desk.inspector._asked == asked
-        first = desk.message({"words": {"title": "a"}, "chart-slice": {"traces": {"z": 1}}})
-        message = desk.message({"words": {"title": "b"}})
-        assert message["parts"]["chart-slice"] == {"traces": None}
-        assert message["seq"] == first["seq"] + 1
+        old = {"words": {"title": "a"}, "chart-slice": {"traces": {"z": 1}}}
+        assert desk.replacing(old) == old
+        new = {"words": {"title": "b"}}
+        assert desk.replacing(new) == new | {"chart-slice": {}}
+        assert desk.replacing(new) == new
     finally:
         desk.inspector.close()
         assert desk.inspector.join(20)

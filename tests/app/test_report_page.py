@@ -94,14 +94,14 @@ def test_the_html_holds_all_it_needs_and_fetches_nothing(page: Scripts, report: 
 def test_names_out_of_the_file_stand_in_the_data_alone(page: Scripts, report: Report) -> None:
     data = page.scripts[1]
     assert "<" not in data
-    message = json.loads(data)
-    names = [row["cells"][1] for row in message["parts"]["layers"]["rows"]]
+    parts = json.loads(data)
+    names = [row["cells"][1] for row in parts["layers"]["rows"]]
     assert names == [SCRIPT, IMAGE, "a"]
     text = report_html(report)
     assert SCRIPT not in text
     assert "&lt;script&gt;document.title=" in text.partition("</title>")[0]
     # No chart carries a name: plotly reads a part of HTML.
-    charts = {n: p for n, p in message["parts"].items() if n.startswith("chart-")}
+    charts = {n: p for n, p in parts.items() if n.startswith("chart-")}
     assert len(charts) == 14
     for name, chart in charts.items():
         assert "owned" not in json.dumps(chart), name

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, WebSocket, async_playwright
 
 from tests.browser.chromium import FLAGS, find_chromium
 from tests.load.served import Served
-from tests.load.visitor import Visitor, is_for_grid
+from tests.load.visitor import Visitor
 
 #: The default scenario, with more steps than anybody takes here.
 QUERY = "steps=100000"
@@ -63,7 +63,6 @@ class Figures:
         memory: MB that the server holds beyond its base, for each page.
         cpu: cores that the server used.
         kilobytes: a refresh of a page without a browser.
-        resends: messages that such a page missed.
     """
 
     visitors: int
@@ -76,7 +75,6 @@ class Figures:
     memory: float = 0.0
     cpu: float = 0.0
     kilobytes: float = 0.0
-    resends: int = 0
 
     @property
     def pause(self) -> float:
@@ -95,11 +93,14 @@ class Tab:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.heard = 0
-        page.on("websocket", lambda socket: socket.on("framereceived", self._hear))
+        page.on("websocket", self._listen)
 
-    def _hear(self, frame: str | bytes) -> None:
-        assert isinstance(frame, bytes)
-        self.heard += is_for_grid(frame)
+    def _listen(self, socket: WebSocket) -> None:
+        if "/chatterscope/line" in socket.url:
+            socket.on("framereceived", self._hear)
+
+    def _hear(self, _frame: str | bytes) -> None:
+        self.heard += 1
 
     async def press(self, name: str) -> None:
         await self.page.get_by_role("button", name=name, exact=True).click()
@@ -207,7 +208,6 @@ async def measure(server: Served, visitors: int, browsers: int, seconds: float) 
                 figures.pauses.append(await pause(page))
             for tab in shown:
                 figures.pauses.append(await tab.pause())
-        figures.resends = sum(page.resends for page in unseen)
     return figures
 
 

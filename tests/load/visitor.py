@@ -1,14 +1,14 @@
 """A page of the lab without a browser: Streamlit's protocol over a websocket.
 
 The page keeps the timers: the server says how often a fragment wants to be run (AutoRerun), and the
-page asks for each run. A press of a button is one more such request, with the button's state.
+page asks for each run. A press of a button is one more such request, with the button's state. What
+the charts show, and a press inside them, goes over a line of their own (app/live/line.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import json
 import time
 import urllib.request
@@ -30,8 +30,8 @@ GRID, REPORT = "chatterscope.grid", "chatterscope.report"
 #: Widgets whose state a press or a change sends, and the name of their label.
 LABELLED = ("button", "download_button", "number_input", "selectbox", "file_uploader")
 
-#: Seconds until the grid asks again for what was not taken, as in grid.js.
-ASKED_AGAIN = 2.0
+#: Seconds until something is asked for again that was not answered, as in grid.js.
+PATIENCE = 2.0
 #: Buttons that the grid draws, and what it then asks for.
 IN_GRID = {"Run": "run", "Pause": "pause", "Step": "step", "Reset": "reset", "New seed": "seed"}
 
@@ -46,7 +46,6 @@ class Visitor:
         heard: messages to the grid: each brings it up to date, whether or not anything is new.
         shown: steps that were shown so far.
         refreshed: `time.perf_counter` of every message to the grid that brought something new.
-        resends: messages that the browser would have missed.
         bytes: received since the page was opened.
         session_id: names the session to a server that is connected to again.
     """
@@ -60,9 +59,11 @@ class Visitor:
         self._timers: dict[str, tuple[float, asyncio.Task[None]]] = {}
         self._page = ""
         self._changed = asyncio.Event()
-        self._grid_id = ""
-        self._grid_fragment = ""
-        self._seq = 0
+        #: The charts' line: what it is to, who reads it, and when news were last asked for.
+        self._held = self._fragment = ""
+        self._line: ClientConnection | None = None
+        self._following: asyncio.Task[None] | None = None
+        self._asked = self._redrawn = 0.0
         #: Label -> (id, fragment) of a widget, as last sent.
         self._widgets: dict[str, tuple[str, str]] = {}
         #: Values that were chosen, by widget: sent with every request, as of two requests that the
@@ -77,12 +78,7 @@ class Visitor:
         self.report: dict[str, Any] = {}
         self.heard = self.shown = 0
         self.refreshed: list[float] = []
-        self.resends = 0
         self.bytes = 0
-        self._number = 0
-        #: Actions that the server has not said yet that it has taken, and when they were last sent.
-        self._asked: list[dict[str, Any]] = []
-        self._asked_at = 0.0
 
     async def open(self) -> None:
         """Connect, or connect again to the same session, and ask for the page."""
@@ -94,6 +90,7 @@ class Visitor:
     async def close(self) -> None:
         """Close the tab, or lose the connection: the server sees no difference."""
         self._stop_timers()
+        self._leave_line()
         if self._socket is not None:
             await self._socket.close()
         if self._reader is not None:
@@ -146,6 +143,7 @@ class Visitor:
 
     async def go(self, path: str) -> None:
         """Go to another page of the same session; "" is the lab."""
+        self._leave_line()
         self._stop_timers()  # at once, as a browser does: a late one would ask for the old page
         self._page = self._pages[path]
         self._chosen.clear()
@@ -188,18 +186,56 @@ class Visitor:
         urllib.request.urlopen(request).close()  # noqa: S310
 
     async def act(self, do: str) -> None:
-        """What the grid's own code asks for: an action of a person, or everything again."""
-        self._number += 1
-        self._asked.append({"do": do, "number": self._number})
-        await self._ask()
+        """What the grid's own code asks for: an action of a person."""
+        await self.until(lambda page: page._line is not None, PATIENCE)
+        assert self._line is not None
+        self._asked = time.perf_counter()
+        await self._line.send(json.dumps({"do": do}))
 
-    async def _ask(self) -> None:
-        self._asked_at = time.perf_counter()
-        payload = json.dumps([{"event": "actions", "value": self._asked}])
-        # How Streamlit names the one widget that takes all events of a component.
-        widget = f"$$STREAMLIT_INTERNAL_KEY_{self._grid_id}__events"
-        state = WidgetState(id=widget, json_trigger_value=payload)
-        await self.rerun(self._grid_fragment, [state])
+    async def _follow(self, kind: str, held: str) -> None:
+        """Ask for news of the charts, as often as the server says, until the page is left."""
+        address = f"{self._http.replace('http', 'ws', 1)}/chatterscope/line?held={held}"
+        parts: dict[str, Any] = {}
+        async with connect(address, max_size=None) as line:
+            self._line = line
+            due: float | None = 0.0
+            while True:
+                try:
+                    async with asyncio.timeout(None if due is None else due - time.perf_counter()):
+                        frame = await line.recv()
+                except TimeoutError:
+                    due, self._asked = None, time.perf_counter()
+                    await line.send("")
+                    continue
+                self.bytes += len(frame)
+                message = json.loads(frame)
+                due = self._asked + message["again"]
+                parts = merged(parts, message["parts"])
+                if kind == GRID:
+                    self._show(parts, news=bool(message["parts"]))
+                else:
+                    self.report = parts
+                if message["stale"]:
+                    await self._redraw()
+                self._changed.set()
+
+    def _show(self, parts: dict[str, Any], *, news: bool) -> None:
+        before, self.parts = self.step, parts
+        self.heard += 1
+        self.shown += self.step != before
+        if news:
+            self.refreshed.append(time.perf_counter())
+
+    async def _redraw(self) -> None:
+        """Ask for what is around the charts, unless that was done just now."""
+        if time.perf_counter() > self._redrawn + PATIENCE:
+            self._redrawn = time.perf_counter()
+            await self.rerun(self._fragment)
+
+    def _leave_line(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        self._following, self._held, self._line = None, "", None
 
     async def rerun(
         self, fragment: str = "", presses: list[WidgetState] | None = None, *, auto: bool = False
@@ -269,30 +305,16 @@ class Visitor:
             raise AssertionError(f"the page shows an exception: {shown.message}")
         elif kind == "text":
             self.text = shown.body
-        elif kind == "bidi_component" and shown.component_name == GRID:
-            self._grid_id, self._grid_fragment = shown.id, fragment
-            self.heard += 1
-            message = json.loads(shown.bytes)
-            self._asked = [asked for asked in self._asked if asked["number"] > message["taken"]]
-            await self._merge(message)
-            if self._asked and time.perf_counter() > self._asked_at + ASKED_AGAIN:
-                await self._ask()
-        elif kind == "bidi_component" and shown.component_name == REPORT:
-            self.report = json.loads(shown.json)["parts"] or self.report
-
-    async def _merge(self, message: dict[str, Any]) -> None:
-        if message["seq"] == self._seq:
-            return
-        base, changes = message["base"], [*message["before"], message["parts"]]
-        if base and not base <= self._seq <= message["seq"]:
-            self.resends += 1
-            await self.act("resend")
-            return
-        before = self.step
-        held, news = (self.parts, changes[self._seq - base :]) if base else ({}, changes)
-        self._seq, self.parts = message["seq"], functools.reduce(merged, news, held)
-        self.shown += self.step != before
-        self.refreshed.append(time.perf_counter())
+        elif kind == "bidi_component" and shown.component_name in (GRID, REPORT):
+            data = json.loads(shown.json)
+            self._fragment = fragment
+            if data["held"] != self._held:
+                self._leave_line()
+                self._held = data["held"]
+                following = self._follow(shown.component_name, self._held)
+                self._following = asyncio.create_task(following)
+            if data.get("late"):
+                await self._redraw()
 
     def _start_timer(self, fragment: str, interval: float) -> None:
         if fragment in self._timers and self._timers[fragment][0] == interval:
@@ -315,12 +337,6 @@ class Visitor:
     def _stop_timers(self) -> None:
         for fragment in list(self._timers):
             self._stop_timer(fragment)
-
-
-def is_for_grid(frame: bytes) -> bool:
-    """Whether a frame of the websocket is a message to the grid."""
-    element = ForwardMsg.FromString(frame).delta.new_element
-    return element.bidi_component.component_name == GRID
 
 
 def merged(old: Any, changes: Any) -> Any:
