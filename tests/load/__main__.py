@@ -15,7 +15,7 @@ import torch
 
 from tests.load.crowd import Figures, first_visit, measure
 from tests.load.served import served
-from tests.load.start import Start, start
+from tests.load.start import Starts, starts
 
 
 def main() -> None:
@@ -29,13 +29,13 @@ def main() -> None:
             asyncio.run(first_visit(server.url, Path(cache)))
             figures = asyncio.run(measure(server, options.pages, options.tabs, options.seconds))
             problems = server.log.count("Traceback")
-        begun = asyncio.run(start(Path(cache)))
+        begun = asyncio.run(starts(Path(cache)))
     print(table(figures, begun))
     if problems:
         sys.exit(f"{problems} errors in the server's log")
 
 
-def table(figures: Figures, begun: Start) -> str:
+def table(figures: Figures, begun: Starts) -> str:
     """Both measurements as one Markdown table."""
     steps = sorted(figures.steps)
     rows = [
@@ -49,8 +49,10 @@ def table(figures: Figures, begun: Start) -> str:
         ("steps a second, slowest to fastest page", f"{steps[0]:.1f} to {steps[-1]:.1f}", ""),
         ("the server's processors", f"{figures.cpu:.2f}", ""),
         ("data a refresh", f"{figures.kilobytes:.1f} kB", ""),
-        ("start to title", f"{begun.title:.1f} s", "≤ 3 s"),
-        ("start to first charts, kept first run", f"{begun.charts:.1f} s", "≤ 5 s"),
+        ("start to title", f"{begun.known.title:.1f} s", "≤ 3 s"),
+        ("start to first charts, kept first run", f"{begun.known.charts:.1f} s", "≤ 5 s"),
+        ("start to title, in a new browser", f"{begun.new.title:.1f} s", "≤ 3 s"),
+        ("start to first charts, in a new browser", f"{begun.new.charts:.1f} s", "≤ 5 s"),
     ]
     head = (
         f"{figures.visitors} pages without a browser and {figures.browsers} tabs of Chromium, all "

@@ -66,14 +66,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(cache: Path | None = None, **settings: str) -> Iterator[Served]:
+def served(cache: Path | None = None, port: int | None = None, **settings: str) -> Iterator[Served]:
     """Serve the page on loopback until the block ends.
 
     Args:
         cache: folder of kept results; None for an empty one.
+        port: None for a free one.
         settings: further environment variables, as CHATTERSCOPE_STEPS.
     """
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="chatterscope-") as folder:
         log_file = Path(folder) / "log.txt"
         environment = os.environ | {"PYTHONUNBUFFERED": "1"} | settings
