@@ -1,4 +1,7 @@
-"""Two processes share the tests: a file goes to one of them, all browser tests to the same."""
+"""Three processes share the tests: a file goes to one of them, all browser tests to the same.
+
+Three on two cores, as the one with the browser waits half of its time.
+"""
 
 import os
 

@@ -9,7 +9,7 @@ from app.live.feed import REFRESH
 
 #: The same however many there are: a run is seen to move.
 SLOWEST = 0.9
-#: Seconds of the server's work in a refresh, with room for as much training beside it.
+#: Seconds for each refresh: a third of it is the server's work, the rest is left to training.
 WORK = 0.025
 #: Seconds after which a page that has not asked for news no longer counts.
 GONE = 5.0

@@ -115,7 +115,7 @@ def wait(lab: Lab, done: Callable[[View], object]) -> View:
 def test_the_page_trains_it_and_fills_its_views(begin: Callable[..., Lab]) -> None:
     lab = begin(
         scenario="cifar100-2bit",
-        lanes=("adamw", "sadam"),
+        lanes=("sadam",),
         batch=16,
         steps=2,
         slice_resolution=9,
