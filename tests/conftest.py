@@ -1,15 +1,17 @@
-"""Three processes share the tests: a file goes to one of them, all browser tests to the same.
-
-Three on two cores, as the one with the browser waits half of its time.
-"""
+"""Two processes share the tests: a file goes to one of them, all browser tests to the same."""
 
 import os
 
 import pytest
 import torch
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 BROWSER = "tests/browser"
+
+# A loaded machine is slow, not wrong.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # one core each

@@ -46,6 +46,12 @@ function loadStyle() {
 
 loadPlotly(); // beside the first message
 
+let left = -PATIENCE; // when a person left a page last
+window.addEventListener("popstate", () => (left = performance.now()));
+window.addEventListener("click", ({ target }) => {
+  if (target.closest?.(".st-key-pages a")) left = performance.now();
+}, true);
+
 class Grid {
   constructor(parent, page) {
     this.page = page;
@@ -148,19 +154,29 @@ class Grid {
     if (held !== this.held) {
       this.line?.close();
       this.held = held;
-      this.line = new Line(held, (...message) => this.receive(...message));
+      this.line = new Line(held, (...message) => this.receive(...message), () => this.lost());
     }
-    if (late) askForPage();
+    if (late) this.redrawPage();
   }
 
   receive(parts, names, stale) {
     this.parts = parts;
     names.forEach((name) => this.dirty.add(name));
     this.draw();
-    if (stale && this.patience === undefined) {
-      this.askForPage();
-      this.patience = setTimeout(() => (this.patience = undefined), PATIENCE);
-    }
+    if (stale) this.redrawPage();
+  }
+
+  /** Not while a person leaves: the request would name the old page, and call it back. */
+  redrawPage() {
+    if (this.patience !== undefined || performance.now() < left + PATIENCE) return;
+    this.askForPage();
+    this.patience = setTimeout(() => (this.patience = undefined), PATIENCE);
+  }
+
+  /** The next message shows the status again. */
+  lost() {
+    this.status.textContent = "no connection, trying again";
+    this.redrawPage(); // which knows what there is to connect to
   }
 
   /** As the page looks; a change redraws everything. */

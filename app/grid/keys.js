@@ -9,7 +9,7 @@ export function bindKeys(grid) {
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     if (key === " " && event.target.closest?.("button, a, [role=radio]")) return; // presses that
-    if (key in BUTTONS) grid.buttons?.click(BUTTONS[key]);
+    if (key in BUTTONS) event.repeat || grid.buttons?.click(BUTTONS[key]);
     else if (key === "f") grid.focus(grid.focused ? null : (grid.hovered ?? "ahead"));
     else if (key === "Escape" && grid.focused) grid.focus(null);
     else if (key === "ArrowLeft") grid.scrubber?.move(-1);

@@ -75,7 +75,7 @@ export class Scrubber {
     const step = this.wanted;
     this.wanted = undefined;
     this.waiting = true;
-    // An answer may bring nothing new, and then no message comes.
+    // An answer may bring nothing new here, and then this is not drawn.
     clearTimeout(this.patience);
     this.patience = setTimeout(() => {
       this.waiting = false;

@@ -172,17 +172,18 @@ class Bench(Held):
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
-        try:
-            changed = self.setup.change(**changes)
-        except ExperimentError as error:
-            self.message = str(error)
-            return
-        before, self.setup, self.message = self.setup, changed, ""
-        if changed.measures_as(before):
-            self.meter.draw(changed)
-        else:
+        with self.changing:
+            try:
+                changed = self.setup.change(**changes)
+            except ExperimentError as error:
+                self.message = str(error)
+                return
+            before, self.setup, self.message = self.setup, changed, ""
+            if changed.measures_as(before):
+                self.meter.draw(changed)
+                return
             self.meter.measure(changed)
-            self.meter.figures.wait(FIRST_FIGURES)
+        self.meter.figures.wait(FIRST_FIGURES)
 
     def take(self, name: str, value: Any) -> None:
         """Take over what a control was set to."""
@@ -201,7 +202,7 @@ class Bench(Held):
         """Do what a person did inside the charts; an action of another kind does nothing."""
         match action:
             case {"do": "move", "x": x, "y": y, "end": end, "n": n}:
-                self.move(float(x), float(y), n)
+                self.move(float(x), float(y), int(n))
                 self.rests += bool(end)  # the controls show where it rests
             case {"do": "set", "field": field, "value": value}:
                 self.change(**{field: value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -26,12 +27,18 @@ class Held(ABC):
     Attributes:
         token: what the page's charts name it by; nobody else can guess it.
         feed: of its page, once that was drawn.
+        line: the newest on which its charts are sent.
+        changing: held by who changes settings: both the page and its charts do.
+        drawing: held by who makes its charts.
     """
 
     def __init__(self, worker: Worker) -> None:
         self.token = secrets.token_urlsafe(16)
         _by_token[self.token] = self
         self.feed: Feed[Any] | None = None
+        self.line: object = None
+        self.changing = threading.RLock()
+        self.drawing = threading.Lock()
         self._around: object = None
         self._worker = worker
         weakref.finalize(self, worker.close)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 import weakref
 from typing import Any
 
@@ -17,21 +18,31 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.grid.changes import changes
 from app.live.feed import Parts
 from app.live.held import Held, find
+from app.live.worker import log
 
 #: Drawing is Python throughout: two pages at a time would only take turns at the interpreter.
 DRAWING = CapacityLimiter(1)
 #: Threads that carry out actions and draw: not those that the server sends files with.
 THREADS = CapacityLimiter(32)
+#: Seconds after an answer within which a page waits its turn for the next: who drags or holds a key
+#: is no more urgent than the others.
+BETWEEN = 0.1
 #: Characters of an action; an honest one has a hundred.
 MOST = 10_000
-#: Says in closing that nothing is held under the token.
+#: Says in closing that nothing is held under the token, or that a newer line is.
 GONE = 4404
 
 
 async def answer_line(socket: WebSocket) -> None:
-    """Serve the line of one page until it is closed; its address names what is held."""
-    held = find(socket.query_params.get("held", ""))
+    """Serve the line of one page until it is closed; the first message is what it is to.
+
+    Not its address, which logs have: whoever knows the token sees and moves that session's charts.
+    """
     await socket.accept()
+    first = await socket.receive()
+    if first["type"] == "websocket.disconnect":
+        return
+    held = find(first.get("text") or "")
     if held is None:
         await socket.close(GONE)
         return
@@ -49,16 +60,18 @@ class Line:
 
     Args:
         socket: accepted.
-        held: what the page's session holds.
+        held: what the page's session holds; its older line ends.
     """
 
     def __init__(self, socket: WebSocket, held: Held) -> None:
         self._socket = socket
         self._held = weakref.ref(held)
+        held.line = self
         self._sent: Parts = {}
         self._asked = asyncio.Event()
-        #: Whether a person waits for the answer.
+        #: Whether a person waits for the answer, and when one was last answered.
         self._urgent = False
+        self._answered = -BETWEEN
         self._queue = CancelScope()
 
     async def serve(self) -> None:
@@ -70,14 +83,19 @@ class Line:
                 both.cancel_scope.cancel()
         except* WebSocketDisconnect:
             pass
+        finally:
+            held = self._held()
+            if held is not None and held.line is self:
+                held.line = None  # with all that was sent
 
     async def _listen(self) -> None:
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             action = read_action(message.get("text") or "")
             if action is not None:
                 await to_thread.run_sync(self._act, action, limiter=THREADS)
-                self._urgent = True
-                self._queue.cancel()
+                if time.perf_counter() > self._answered + BETWEEN:
+                    self._urgent = True
+                    self._queue.cancel()
             self._asked.set()
 
     async def _answer(self) -> None:
@@ -85,7 +103,9 @@ class Line:
             await self._asked.wait()
             in_turn = await self._turn()
             self._asked.clear()
-            self._urgent = False
+            if self._urgent:
+                self._answered = time.perf_counter()
+                self._urgent = False
             try:
                 message = await to_thread.run_sync(self._message, limiter=THREADS)
             finally:
@@ -94,7 +114,8 @@ class Line:
             if message is None:
                 await self._socket.close(GONE)
                 return
-            await self._socket.send_text(json.dumps(message, separators=(",", ":")))
+            text = json.dumps(message, separators=(",", ":"), allow_nan=False)
+            await self._socket.send_text(text)
 
     async def _turn(self) -> bool:
         """Wait for a turn at drawing; whether it came, or something urgent before it."""
@@ -106,15 +127,22 @@ class Line:
 
     def _act(self, action: dict[str, Any]) -> None:
         held = self._held()
-        if held is not None and held.feed is not None:
+        if held is None or held.feed is None:
+            return
+        try:
             held.feed.act(held, action)
+        except (TypeError, ValueError, ArithmeticError):
+            log.warning("%s: what a browser asked for was no action", held.name)
 
     def _message(self) -> dict[str, Any] | None:
-        """What is new, or None where the session has ended."""
+        """What is new, or None where the session has ended or has a newer line."""
         held = self._held()
         if held is None or held.feed is None:
             return None
-        known = self._sent | held.feed.parts(held, not self._sent)
+        with held.drawing:  # an older line may be at it still
+            if held.line is not self:
+                return None
+            known = self._sent | held.feed.parts(held, not self._sent)
         changed, self._sent = changes(self._sent, known), known
         return {"parts": changed, "again": held.feed.interval(held), "stale": held.stale}
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SLOW_REFRESH = 2.0
 #: Seconds that a plane waits for its first points, at most.
 FIRST_POINTS = 0.3
+#: Seconds in which a change may arrive that was made before a press of Run: the charts' line is
+#: faster than the page.
+OVERTAKEN = 1.0
 #: Seconds that a pause waits for the step in progress, at most: its figures come a refresh later.
 SETTLE = 0.1
 
@@ -76,9 +79,14 @@ class Lab(Held):
         self._shown: tuple[object, ...] = ()
         #: The answer to Pause has the figures alone; the dear charts follow with the next refresh.
         self._brief = False
+        self._ran = -OVERTAKEN
 
     def change(self, **changes: Any) -> None:
         """Take over changed fields; a bad value leaves everything as it is and is said."""
+        with self.changing:
+            self._change(changes)
+
+    def _change(self, changes: dict[str, Any]) -> None:
         try:
             changed = self.experiment.change(**changes)
         except ExperimentError as error:
@@ -94,6 +102,8 @@ class Lab(Held):
             if (changed.scenario, changed.bits) != (before.scenario, before.bits):
                 self.start = None  # the checkpoint is of another network
             self._restart()
+            if time.monotonic() < self._ran + OVERTAKEN:
+                self.trainer.run()
         else:
             self.trainer.drawn.clear()
             self.trainer.adjust(changed)
@@ -102,20 +112,26 @@ class Lab(Held):
 
     def run(self) -> None:
         """Train on."""
-        self.message, self.goal = "", 0
+        self._by_hand()
+        self._ran = time.monotonic()
         self.trainer.run()
 
     def step(self) -> None:
         """Take one step."""
-        self.message, self.goal = "", 0
+        self._by_hand()
         self.trainer.step()
 
     def pause(self) -> None:
         """Stop, and wait for the step in progress, so that the page shows the last one at once."""
-        self.message, self.goal = "", 0
+        self._by_hand()
         self.trainer.pause()
         self.trainer.settled.wait(SETTLE)
         self._brief = True
+
+    def _by_hand(self) -> None:
+        """A person does something else with the run than the link, or the server, had in mind."""
+        self.message, self.goal = "", 0
+        self._goes_on, self._ran = False, -OVERTAKEN
 
     def leave(self) -> None:
         """Stand still until somebody looks again."""
@@ -136,12 +152,16 @@ class Lab(Held):
         self.at = step if isinstance(step, int) and step >= 0 else None
         self.trainer.look(self.at)
 
-    def has_news(self, view: View) -> bool:
-        """Whether the grid shows anything else of this view than of the last one that was asked
-        about."""
+    def has_news(self, view: View, at: int | None) -> bool:
+        """Whether the grid shows anything else than when this was asked last.
+
+        Args:
+            view: of the run as it is.
+            at: the step that is shown, None for the last.
+        """
         shown = (view.last, view.opening, view.message, len(view.sharpness), view.along)
         before, self._shown = self._shown, shown
-        return shown != before or not self._slow_parts_are_known(view)
+        return shown != before or not self._slow_parts_are_known(view, at)
 
     def forget(self) -> None:
         """Everything is news: a page was opened that was sent nothing yet."""
@@ -168,13 +188,13 @@ class Lab(Held):
             case {"do": "set", "field": field, "value": value}:
                 self.change(**{field: value})
 
-    def slow_parts_are_due(self, view: View) -> bool:
+    def slow_parts_are_due(self, view: View, at: int | None) -> bool:
         """Whether the dear charts are sent now: at once where a person waits, else seldom while
-        training, however often there is news of them."""
+        training, however often there is news of them. Arguments as of `has_news`."""
         if self._brief:
             self._brief = False
             return False
-        now, waits = time.monotonic(), self._waited_for(view)
+        now, waits = time.monotonic(), _waited_for(view, at)
         early = view.state == "running" and now < self._slow_next
         if early and _same(waits, self._slow_waited):
             return False
@@ -182,13 +202,8 @@ class Lab(Held):
         self._slow_next = now + SLOW_REFRESH
         return True
 
-    def _waited_for(self, view: View) -> tuple[object, ...]:
-        """What a person has changed: the step in view, the settings, another plane."""
-        plane = None if view.maps is None else view.maps.plane
-        return plane, self.at, view.experiment, view.state
-
-    def _slow_parts_are_known(self, view: View) -> bool:
-        return _same((view.maps, view.ahead, *self._waited_for(view)), self._slow_shows)
+    def _slow_parts_are_known(self, view: View, at: int | None) -> bool:
+        return _same((view.maps, view.ahead, *_waited_for(view, at)), self._slow_shows)
 
     def reset(self) -> None:
         """Back to the same initial weights."""
@@ -205,7 +220,7 @@ class Lab(Held):
 
     def _restart(self) -> None:
         """Begin the experiment from its start."""
-        self.at, self.goal, self.opening = None, 0, False
+        self.at, self.goal, self.opening, self._goes_on = None, 0, False, False
         self.trainer.restart(self.experiment, self.start)
 
     def address(self) -> dict[str, str]:
@@ -214,7 +229,8 @@ class Lab(Held):
 
     def link(self, view: View | None = None) -> dict[str, str]:
         """The parameters of a link that opens at the step in view, the present one by default."""
-        step = (view or self.trainer.view()).last if self.at is None else self.at
+        at = self.at
+        step = (view or self.trainer.view()).last if at is None else at
         return Link(self.experiment, min(step, self.experiment.steps), self.hide).to_query()
 
     def open(self, data: bytes) -> None:
@@ -234,7 +250,14 @@ class Lab(Held):
 
     def new_seed(self) -> None:
         """The same experiment from the next seed on."""
-        self.change(seed=self.experiment.seed + self.experiment.seeds)
+        with self.changing:
+            self.change(seed=self.experiment.seed + self.experiment.seeds)
+
+
+def _waited_for(view: View, at: int | None) -> tuple[object, ...]:
+    """What a person has changed: the step in view, the settings, another plane."""
+    plane = None if view.maps is None else view.maps.plane
+    return plane, at, view.experiment, view.state
 
 
 def _same(some: tuple[object, ...], others: tuple[object, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -15,6 +16,9 @@ from app.live.memory import give_back
 from app.live.pulse import Pulse
 
 log = logging.getLogger("chatterscope")
+
+#: Commands that wait, at most: no person is so fast, and each costs everybody's time.
+MOST = 64
 
 _open: weakref.WeakSet[Worker] = weakref.WeakSet()
 
@@ -77,7 +81,8 @@ class Worker(ABC):
         with self._wake:
             if instead:
                 self._commands.clear()
-            self._commands.append(action)
+            if len(self._commands) < MOST:
+                self._commands.append(action)
             self._wake.notify()
         self._gate.hurry(self)
 
@@ -87,8 +92,10 @@ class Worker(ABC):
             try:
                 with self._gate.turn(self, urgent=bool(self._commands)) as until:
                     self._at_work = True
-                    while self._commands:
+                    while self._commands and not self._closed:
                         self._commands.popleft()()
+                        if time.perf_counter() >= until:
+                            break
                     self._take_turn(until)
             except Exception as error:
                 log.exception("%s: training stopped", self.name)

@@ -133,8 +133,8 @@ def _parts(lab: Lab, everything: bool) -> Parts:
     """What is new for the grid."""
     if everything:
         lab.forget()
-    view = lab.trainer.view()
-    shown = view if lab.at is None or not view.begun else view.at(lab.at)
+    view, at = lab.trainer.view(), lab.at
+    shown = view if at is None or not view.begun else view.at(at)
     parts: Parts = {"status": _status(view) | {"name": shown.name}}
     # While torch is loaded a first visit sees the first run as it was kept.
     kept = first_view.load() if lab.opening and view.state == "preparing" else {}
@@ -142,12 +142,12 @@ def _parts(lab: Lab, everything: bool) -> Parts:
         parts = kept | {"status": kept["status"] | {"rate": view.state}}
     if not kept or not everything:
         warmup.release()  # the browser has that, or there is nothing to show without torch
-    if view.begun and lab.has_news(view):
+    if view.begun and lab.has_news(view, at):
         # Imported here: it loads torch, and the first paint must not wait for that.
         from app.charts.board import line_parts, slow_parts
 
-        parts |= line_parts(shown, lab.at)
-        if lab.slow_parts_are_due(view):
+        parts |= line_parts(shown, at)
+        if lab.slow_parts_are_due(view, at):
             parts |= slow_parts(shown)
             if view.first and shown is view:
                 first_view.keep(parts)

@@ -87,6 +87,8 @@ class Counter(Held):
         return more | {"done": {"list": list(self.done)}}
 
     def act(self, action: dict[str, Any]) -> None:
+        if action["do"] == "fail":
+            float(action["x"])
         self.done.append(action["do"])
         self.rests += action["do"] == "rest"
 
@@ -98,11 +100,11 @@ class Socket:
     """A browser's end of a line, and the server's."""
 
     def __init__(self, held: str) -> None:
-        self.query_params = {"held": held}
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.heard: asyncio.Queue[Any] = asyncio.Queue()
         self.reads = asyncio.Event()
         self.reads.set()
+        self.say(held)
         self.line = asyncio.create_task(answer_line(self))  # type: ignore[arg-type]
 
     async def accept(self) -> None:
@@ -207,6 +209,58 @@ def test_what_is_no_action_does_nothing(text: str | None) -> None:
 
     run(talk)
     assert held.done == []
+
+
+@pytest.mark.parametrize("x", ['"far"', "[]", "1" + "0" * 400])
+def test_an_action_that_makes_no_sense_is_refused_and_the_line_goes_on(
+    x: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = Counter()
+
+    async def talk() -> None:
+        socket = Socket(held.token)
+        await socket.ask('{"do": "fail", "x": %s}' % x)  # noqa: UP031
+        assert (await socket.ask('{"do": "run"}'))["parts"] == {"done": {"list": ["run"]}}
+        await socket.leave()
+
+    run(talk)
+    assert caplog.messages == ["idle: what a browser asked for was no action"]
+
+
+def test_a_newer_line_ends_the_older_one() -> None:
+    held = Counter()
+
+    async def talk() -> None:
+        old = Socket(held.token)
+        await old.ask()
+        new = Socket(held.token)
+        assert (await new.ask())["parts"]["fixed"] == {"title": "Loss"}
+        assert await old.ask() == GONE
+        await old.line
+        assert (await new.ask())["parts"] == {}, "and takes no news away from it"
+        await new.leave()
+        assert held.line is None
+
+    run(talk)
+
+
+def test_who_acts_again_and_again_waits_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.live.line.BETWEEN", 1e9)
+    held = Counter()
+
+    async def talk() -> None:
+        socket, busy = Socket(held.token), object()
+        await DRAWING.acquire_on_behalf_of(busy)
+        await socket.ask('{"do": "run"}')
+        socket.say('{"do": "run"}')
+        while not DRAWING.statistics().tasks_waiting:
+            await asyncio.sleep(0)
+        assert socket.heard.empty()
+        DRAWING.release_on_behalf_of(busy)
+        assert (await socket.hear())["parts"] == {"done": {"list": ["run", "run"]}}
+        await socket.leave()
+
+    run(talk)
 
 
 def test_an_unknown_token_is_turned_away() -> None:

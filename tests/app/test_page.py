@@ -144,8 +144,8 @@ def test_a_press_in_the_grid_acts_and_the_page_around_it_follows(page: AppTest) 
     lab(page).act({"do": "pause"})
     view = trainer.view()
     assert view.state == "paused"
-    assert not lab(page).slow_parts_are_due(view), "the figures come alone"
-    assert lab(page).slow_parts_are_due(view), "and then the charts"
+    assert not lab(page).slow_parts_are_due(view, None), "the figures come alone"
+    assert lab(page).slow_parts_are_due(view, None), "and then the charts"
     lab(page).act({"do": "step"})
     wait_until(lambda: trainer.view().step > view.step)
     lab(page).act({"do": "reset"})
@@ -168,21 +168,44 @@ def test_while_training_news_of_the_dear_charts_waits_but_a_person_does_not(
         Plane(torch.zeros(2), torch.eye(2), (-1, 1, -1, 1), "random") for _ in range(2)
     )
     view = View(held.experiment, "running", maps=Maps(plane, 5, done=0.1))
-    assert held.slow_parts_are_due(view)
+    assert held.slow_parts_are_due(view, None)
     view = replace(view, maps=Maps(plane, 5, done=0.2))
-    assert held.has_news(view)
-    assert not held.slow_parts_are_due(view)
+    assert held.has_news(view, None)
+    assert not held.slow_parts_are_due(view, None)
     for changed in (
         replace(view, maps=Maps(another, 6)),
         replace(view, experiment=held.experiment.change(series="spectrogram")),
     ):
-        assert held.slow_parts_are_due(changed)
-        assert not held.slow_parts_are_due(changed), "nothing has changed since"
-    held.at = 3
-    assert held.slow_parts_are_due(view)
+        assert held.slow_parts_are_due(changed, None)
+        assert not held.slow_parts_are_due(changed, None), "nothing has changed since"
+    assert held.slow_parts_are_due(view, 3)
     paused = replace(view, state="paused")
-    assert held.slow_parts_are_due(paused)
-    assert held.slow_parts_are_due(replace(paused, maps=Maps(plane, 5, done=0.3)))
+    assert held.slow_parts_are_due(paused, 3)
+    assert held.slow_parts_are_due(replace(paused, maps=Maps(plane, 5, done=0.3)), 3)
+
+
+def test_a_change_that_a_press_of_run_overtook_runs_on(
+    page: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = lab(page)
+    held.act({"do": "run"})
+    held.change(seeds=2)  # typed before, and on its way through the page
+    wait_until(lambda: held.trainer.view().step >= 2)
+    assert held.trainer.view().experiment.seeds == 2
+    monkeypatch.setattr("app.live.session.OVERTAKEN", 0.0)
+    held.change(seeds=3)
+    wait_until(lambda: held.trainer.view().experiment.seeds == 3 and held.trainer.view().begun)
+    assert held.trainer.view().state == "paused"
+
+
+def test_what_is_done_while_the_page_is_away_stays_done(page: AppTest) -> None:
+    held = lab(page)
+    held.act({"do": "run"})
+    wait_until(lambda: held.trainer.view().step >= 1)
+    held.leave()
+    held.act({"do": "pause"})  # the charts' line is another connection
+    held.come_back()
+    assert held.trainer.state == "paused"
 
 
 def test_a_link_restores_the_experiment() -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Server, wait_until
 from tests.browser.lab import (
@@ -234,6 +234,30 @@ def test_closing_the_tab_pauses_training(open_page: OpenPage, server: Server) ->
     paused = server.log().count("paused at step")
     page.close()
     wait_until(lambda: server.log().count("paused at step") > paused, 30, "the pause")
+
+
+def test_a_line_that_breaks_is_said_and_tied_again(open_page: OpenPage) -> None:
+    page = open_page("?scenario=moons&steps=100000")
+    lines: list[WebSocketRoute] = []
+
+    def through(line: WebSocketRoute) -> None:
+        lines.append(line)
+        if len(lines) != 2:  # the second try fails
+            line.connect_to_server()
+        else:
+            line.close()
+
+    page.route_web_socket(re.compile("/chatterscope/line"), through)
+    page.reload()
+    page.wait_for_selector(".cs-table tr[data-lane]")
+    press(page, "Run")
+    wait_for_step(page, 2)
+    lines[0].close()
+    expect(page.locator(".cs-status")).to_have_text("no connection, trying again")
+    wait_for_step(page, 3)
+    assert len(lines) == 3
+    pause(page)
+    assert traces(page, "strips")[0]["x"][-1] == step(page), "nothing is missing"
 
 
 def test_maps_can_be_cancelled_and_computed_on_demand(open_page: OpenPage) -> None:

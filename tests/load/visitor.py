@@ -90,7 +90,7 @@ class Visitor:
     async def close(self) -> None:
         """Close the tab, or lose the connection: the server sees no difference."""
         self._stop_timers()
-        self._leave_line()
+        await self._leave_line()
         if self._socket is not None:
             await self._socket.close()
         if self._reader is not None:
@@ -143,7 +143,7 @@ class Visitor:
 
     async def go(self, path: str) -> None:
         """Go to another page of the same session; "" is the lab."""
-        self._leave_line()
+        await self._leave_line()
         self._stop_timers()  # at once, as a browser does: a late one would ask for the old page
         self._page = self._pages[path]
         self._chosen.clear()
@@ -193,10 +193,12 @@ class Visitor:
         await self._line.send(json.dumps({"do": do}))
 
     async def _follow(self, kind: str, held: str) -> None:
-        """Ask for news of the charts, as often as the server says, until the page is left."""
-        address = f"{self._http.replace('http', 'ws', 1)}/chatterscope/line?held={held}"
+        """Ask for news of the charts, as often as the server says, until the line is closed."""
+        address = f"{self._http.replace('http', 'ws', 1)}/chatterscope/line"
         parts: dict[str, Any] = {}
-        async with connect(address, max_size=None) as line:
+        async with connect(address, max_size=None) as line, contextlib.AsyncExitStack() as over:
+            over.enter_context(contextlib.suppress(ConnectionClosed))
+            await line.send(held)
             self._line = line
             due: float | None = 0.0
             while True:
@@ -232,9 +234,11 @@ class Visitor:
             self._redrawn = time.perf_counter()
             await self.rerun(self._fragment)
 
-    def _leave_line(self) -> None:
+    async def _leave_line(self) -> None:
         if self._following is not None:
             self._following.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionClosed):
+                await self._following
         self._following, self._held, self._line = None, "", None
 
     async def rerun(
@@ -309,7 +313,7 @@ class Visitor:
             data = json.loads(shown.json)
             self._fragment = fragment
             if data["held"] != self._held:
-                self._leave_line()
+                await self._leave_line()
                 self._held = data["held"]
                 following = self._follow(shown.component_name, self._held)
                 self._following = asyncio.create_task(following)
