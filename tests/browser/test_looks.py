@@ -150,6 +150,8 @@ PAGES: dict[str, Callable[[Page], None]] = {
 } | {f"lesson-{key}": lambda page, key=key: open_lesson(page, key) for key in lessons()}
 
 
+#: The pages with charts or tables of ours.
+WITH_VIEWS = ("lab", "instruments", "stationarity", "score", "checkpoint")
 #: The pages that are no lesson.
 OWN = [name for name in PAGES if not name.startswith("lesson-")]
 
@@ -182,8 +184,21 @@ def test_a_chart_is_also_text_with_the_figures_that_it_draws(open_page: OpenPage
     expect(changed).to_be_visible()
 
 
+def explains_itself(page: Page) -> None:
+    """Every view and table has a card with its terms, each with a link to the glossary."""
+    open_card = page.locator(".cs-card:popover-open")
+    helps = page.locator(".cs-help")
+    expect(helps).to_have_count(page.locator(".cs-panel, .cs-report-panel, .cs-table").count())
+    for button in helps.all():
+        button.click()
+        expect(open_card.locator("h3").first).to_be_visible()
+        assert open_card.get_by_role("link").count() == open_card.locator("h3").count()
+        page.keyboard.press("Escape")
+        expect(open_card).to_have_count(0)
+
+
 @pytest.mark.parametrize(("look", "scheme"), [("", "light"), ("&look=projector", "dark")])
-def test_every_page_fits_and_axe_finds_nothing_serious(
+def test_every_page_fits_and_explains_itself_and_axe_finds_nothing_serious(
     open_page: OpenPage, look: str, scheme: str
 ) -> None:
     page = open_page(QUICK + look, size=SIZES[0], scheme=scheme)
@@ -200,6 +215,8 @@ def test_every_page_fits_and_axe_finds_nothing_serious(
         page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
         if look:
             assert page.evaluate(SMALLER, 16) == [], name
+        elif name in WITH_VIEWS:
+            explains_itself(page)
         if look and name == "lab":
             lines = [trace for trace in traces(page, "strips") if trace["mode"] == "lines"]
             assert lines
@@ -281,22 +298,6 @@ def test_a_view_explains_itself_by_mouse_and_by_keys(open_page: OpenPage) -> Non
     expect(card).to_be_hidden()
     expect(help_button).to_be_focused()
     assert step(page) == 0, "Enter did not reach the run"
-
-
-def test_every_view_and_table_explains_itself(open_page: OpenPage) -> None:
-    page = open_page(QUICK)
-    open_card = page.locator(".cs-card:popover-open")
-    for name in ("lab", "instruments", "stationarity", "score", "checkpoint"):
-        PAGES[name](page)
-        views = page.locator(".cs-panel, .cs-report-panel, .cs-table")
-        helps = page.locator(".cs-help")
-        expect(helps).to_have_count(views.count())
-        for button in helps.all():
-            button.click()
-            expect(open_card.locator("h3").first).to_be_visible()
-            assert open_card.get_by_role("link").count() == open_card.locator("h3").count()
-            page.keyboard.press("Escape")
-            expect(open_card).to_have_count(0)
 
 
 def test_the_table_explains_the_figures_that_it_shows(open_page: OpenPage) -> None:
