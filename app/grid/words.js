@@ -62,7 +62,6 @@ export function drawTable(table, { choices, columns, rows }, set, help) {
 /** A menu that sets one field of what the page holds. */
 export function menu({ field, label, value, options }, set) {
   const select = element("select", "cs-choice");
-  select.title = label;
   select.setAttribute("aria-label", label);
   for (const [key, text] of Object.entries(options)) {
     const option = element("option", "", text);
@@ -70,6 +69,7 @@ export function menu({ field, label, value, options }, set) {
     select.append(option);
   }
   select.value = value;
+  select.title = `${label}: ${options[value] ?? ""}`; // a long one is cut
   select.onchange = () => set(field, select.value);
   return select;
 }
