@@ -28,6 +28,8 @@ class Feed(Generic[H]):
     Args:
         parts: what is new since the last call, or everything where its second argument is True; a
             part that is left out stays as it is.
+        made_of: what the parts are made of; while it equals the last one nothing is made. None
+            where `parts` sees to that itself.
         around: what the page shows around its charts; once it differs, the page is drawn anew.
         act: called with each thing that a person did inside the charts, in order; an action is
             {"do": ..., ...} and comes from a browser, so it may be anything else.
@@ -35,6 +37,7 @@ class Feed(Generic[H]):
     """
 
     parts: Callable[[H, bool], Parts]
+    made_of: Callable[[H], object] = lambda _held: None
     around: Callable[[H], object] = lambda _held: None
     act: Callable[[H, dict[str, Any]], None] = _no_act
     interval: Callable[[H], float] = lambda _held: REFRESH

@@ -289,8 +289,7 @@ class Desk(Held):
         self.request: Request | None = None
         #: Whether the end of the connection has stopped an inspection.
         self._goes_on = False
-        #: The report that the page was last sent, and the names of its parts.
-        self.shown: Report | None = None
+        #: The names of the parts of the report that the page was last sent.
         self._parts: frozenset[str] = frozenset()
 
     def ask(self, request: Request) -> None:

@@ -16,7 +16,7 @@ from anyio import CancelScope, CapacityLimiter, create_task_group, to_thread
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.grid.changes import changes
-from app.live.feed import Parts
+from app.live.feed import Feed, Parts
 from app.live.held import Held, find
 from app.live.worker import log
 
@@ -68,6 +68,7 @@ class Line:
         self._held = weakref.ref(held)
         held.line = self
         self._sent: Parts = {}
+        self._made_of: object = None
         self._asked = asyncio.Event()
         #: Whether a person waits for the answer, and when one was last answered.
         self._urgent = False
@@ -142,9 +143,16 @@ class Line:
         with held.drawing:  # an older line may be at it still
             if held.line is not self:
                 return None
-            known = self._sent | held.feed.parts(held, not self._sent)
-        changed, self._sent = changes(self._sent, known), known
+            changed = self._news(held, held.feed)
         return {"parts": changed, "again": held.feed.interval(held), "stale": held.stale}
+
+    def _news(self, held: Held, feed: Feed[Any]) -> Parts:
+        made_of = feed.made_of(held)
+        if self._sent and made_of is not None and made_of == self._made_of:
+            return {}
+        known = self._sent | feed.parts(held, not self._sent)
+        changed, self._sent, self._made_of = changes(self._sent, known), known, made_of
+        return changed
 
 
 def read_action(text: str) -> dict[str, Any] | None:

@@ -42,7 +42,7 @@ def show() -> None:
     st.html(STYLE)
     looks.address({})
     desk = current_desk()
-    desk.is_drawn(Feed(_parts, interval=lambda _desk: REFRESH))
+    desk.is_drawn(Feed(_parts, _report, interval=lambda _desk: REFRESH))
     before = desk.inspector.progress()
     bar = st.container(key="bar", horizontal=True, vertical_alignment="center", gap="small")
     _choices(desk, before)
@@ -204,12 +204,12 @@ def _live(desk: Desk) -> None:
     draw_report("report", token=desk.token)
 
 
-def _parts(desk: Desk, everything: bool) -> Parts:
-    """What is new for the report."""
+def _report(desk: Desk) -> tuple[object]:
+    return (desk.inspector.progress().report,)  # None is one too: an older report goes
+
+
+def _parts(desk: Desk, _everything: bool) -> Parts:
     from app.report.page import report_parts
 
     report = desk.inspector.progress().report
-    if report is desk.shown and not everything:
-        return {}
-    desk.shown = report
     return desk.replacing({} if report is None else report_parts(report))

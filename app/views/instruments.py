@@ -28,7 +28,7 @@ def show() -> None:
 
     st.html(STYLE)
     bench = current_bench()
-    bench.is_drawn(Feed(_parts, _around, Bench.act))
+    bench.is_drawn(Feed(_parts, _made_of, _around, Bench.act))
     looks.address(versioned(bench.setup.to_query()))
     controls = Controls(bench.setup, bench.take, ARROW)
     _bar(bench, controls)
@@ -73,6 +73,10 @@ def _sidebar(controls: Controls) -> None:
 def _around(bench: Bench) -> tuple[object, ...]:
     """What the page shows around the charts; a drag changes that at its end alone."""
     return bench.rests, bench.message
+
+
+def _made_of(bench: Bench) -> tuple[object, ...]:
+    return bench.meter.readings(), bench.setup, bench.moves
 
 
 def _parts(bench: Bench, _everything: bool) -> Parts:

@@ -126,7 +126,7 @@ def _hidden(lab: Lab) -> str:
 
 def _around(lab: Lab) -> tuple[object, ...]:
     """What the page shows around the grid."""
-    return lab.experiment, lab.message, lab.address()
+    return lab.experiment, lab.message, lab.goal
 
 
 def _parts(lab: Lab, everything: bool) -> Parts:
@@ -170,4 +170,4 @@ def _status(view: View) -> dict[str, Any]:
     }
 
 
-FEED = Feed(_parts, _around, Lab.act, _interval)
+FEED = Feed(_parts, around=_around, act=Lab.act, interval=_interval)

@@ -28,7 +28,7 @@ def show() -> None:
 
     st.html(STYLE)
     theory = current_theory()
-    theory.is_drawn(Feed(_parts, _around, Theory.act))
+    theory.is_drawn(Feed(_parts, _made_of, _around, Theory.act))
     looks.address(versioned(theory.study.to_query()))
     controls = Controls(theory.study, lambda name, value: theory.change(**{name: value}), ARROW)
     _bar(theory, controls, running=_running(theory))
@@ -88,6 +88,10 @@ def _running(theory: Theory) -> bool:
 def _around(theory: Theory) -> tuple[object, ...]:
     """What the page shows around the charts."""
     return _running(theory), theory.message
+
+
+def _made_of(theory: Theory) -> tuple[object, ...]:
+    return theory.observer.progress(), theory.study
 
 
 def _parts(theory: Theory, _everything: bool) -> Parts:

@@ -8,7 +8,8 @@ import json
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -93,7 +94,12 @@ class Counter(Held):
         self.rests += action["do"] == "rest"
 
 
-FEED = Feed(Counter.parts, lambda held: held.rests, Counter.act, lambda _held: 0.25)
+FEED = Feed(
+    Counter.parts,
+    around=lambda held: held.rests,
+    act=Counter.act,
+    interval=lambda _held: 0.25,
+)
 
 
 class Socket:
@@ -102,7 +108,7 @@ class Socket:
     def __init__(self, held: str) -> None:
         self.said: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.heard: asyncio.Queue[Any] = asyncio.Queue()
-        self.reads = asyncio.Event()
+        self.sending, self.reads = asyncio.Event(), asyncio.Event()
         self.reads.set()
         self.say(held)
         self.line = asyncio.create_task(answer_line(self))  # type: ignore[arg-type]
@@ -114,6 +120,7 @@ class Socket:
         return await self.said.get()
 
     async def send_text(self, text: str) -> None:
+        self.sending.set()
         await self.reads.wait()
         self.heard.put_nowait(json.loads(text))
 
@@ -136,6 +143,26 @@ class Socket:
         self.said.put_nowait({"type": "websocket.disconnect"})
         async with asyncio.timeout(10):
             await self.line
+
+
+@asynccontextmanager
+async def another_is_drawn() -> AsyncIterator[None]:
+    """It is another page's turn."""
+    other = object()
+    await DRAWING.acquire_on_behalf_of(other)
+    try:
+        yield
+    finally:
+        DRAWING.release_on_behalf_of(other)
+
+
+async def waits_its_turn(socket: Socket, text: str = "") -> None:
+    """Say something, and see it wait for the others."""
+    socket.say(text)
+    async with asyncio.timeout(10):
+        while not DRAWING.statistics().tasks_waiting:
+            await asyncio.sleep(0)
+    assert socket.heard.empty()
 
 
 def run(talk: Callable[[], Awaitable[None]]) -> None:
@@ -249,14 +276,10 @@ def test_who_acts_again_and_again_waits_in_turn(monkeypatch: pytest.MonkeyPatch)
     held = Counter()
 
     async def talk() -> None:
-        socket, busy = Socket(held.token), object()
-        await DRAWING.acquire_on_behalf_of(busy)
-        await socket.ask('{"do": "run"}')
-        socket.say('{"do": "run"}')
-        while not DRAWING.statistics().tasks_waiting:
-            await asyncio.sleep(0)
-        assert socket.heard.empty()
-        DRAWING.release_on_behalf_of(busy)
+        socket = Socket(held.token)
+        async with another_is_drawn():
+            await socket.ask('{"do": "run"}')
+            await waits_its_turn(socket, '{"do": "run"}')
         assert (await socket.hear())["parts"] == {"done": {"list": ["run", "run"]}}
         await socket.leave()
 
@@ -305,23 +328,42 @@ def test_pages_are_drawn_one_after_the_other_but_an_action_is_answered_at_once()
     held = Counter()
 
     async def talk() -> None:
-        socket, busy = Socket(held.token), object()
-        await DRAWING.acquire_on_behalf_of(busy)
-        socket.say("")
-        while not DRAWING.statistics().tasks_waiting:
-            await asyncio.sleep(0)
-        assert socket.heard.empty()
-        assert (await socket.ask('{"do": "pause"}'))["parts"]["done"] == {"list": ["pause"]}
-        assert not DRAWING.statistics().tasks_waiting, "that was the answer to both"
-        socket.say("")
-        while not DRAWING.statistics().tasks_waiting:
-            await asyncio.sleep(0)
-        DRAWING.release_on_behalf_of(busy)
+        socket = Socket(held.token)
+        async with another_is_drawn():
+            await waits_its_turn(socket)
+            answer = await socket.ask('{"do": "pause"}')
+            assert answer["parts"]["done"] == {"list": ["pause"]}
+            assert not DRAWING.statistics().tasks_waiting, "that was the answer to both"
+            await waits_its_turn(socket)
         assert (await socket.hear())["parts"] == {}
         await socket.leave()
         assert not DRAWING.borrowed_tokens
 
     run(talk)
+
+
+def test_nothing_is_made_while_it_would_be_made_of_the_same() -> None:
+    held, made = Counter(), []
+
+    def parts(held: Counter, everything: bool) -> dict[str, dict[str, Any]]:
+        made.append(everything)
+        return held.parts(everything)
+
+    held.is_drawn(Feed(parts, lambda held: len(held.done), act=Counter.act))
+
+    async def talk() -> None:
+        socket = Socket(held.token)
+        for _ in range(3):
+            await socket.ask()
+        assert made == [True]
+        assert (await socket.ask('{"do": "run"}'))["parts"] == {"done": {"list": ["run"]}}
+        await socket.leave()
+        again = Socket(held.token)
+        assert "fixed" in (await again.ask())["parts"], "a new line has nothing yet"
+        await again.leave()
+
+    run(talk)
+    assert made == [True, False, True]
 
 
 def test_no_two_pages_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,10 +400,10 @@ def test_who_reads_nothing_keeps_nobody_waiting() -> None:
         deaf, other = (Socket(held.token) for held in helds)
         deaf.reads.clear()
         deaf.say("")
-        deaf.say('{"do": "run"}')
-        while not helds[0].done:
-            await asyncio.sleep(0)
-        for _ in range(3):
+        async with asyncio.timeout(10):
+            await deaf.sending.wait()  # in its turn, with nothing urgent
+        for text in ("", '{"do": "run"}', ""):
+            deaf.say(text)
             assert "parts" in await other.ask()
         await other.leave()
         await deaf.leave()
@@ -373,14 +415,11 @@ def test_who_leaves_while_waiting_leaves_the_queue() -> None:
     held = Counter()
 
     async def talk() -> None:
-        socket, busy = Socket(held.token), object()
-        await DRAWING.acquire_on_behalf_of(busy)
-        socket.say("")
-        while not DRAWING.statistics().tasks_waiting:
-            await asyncio.sleep(0)
-        await socket.leave()
-        assert not DRAWING.statistics().tasks_waiting
-        DRAWING.release_on_behalf_of(busy)
+        socket = Socket(held.token)
+        async with another_is_drawn():
+            await waits_its_turn(socket)
+            await socket.leave()
+            assert not DRAWING.statistics().tasks_waiting
 
     run(talk)
 

@@ -42,20 +42,28 @@ def workers() -> Iterator[list[Commanded]]:
         assert worker.join(10)
 
 
-def test_a_flood_of_commands_is_cut_and_lets_others_in_between(workers: list[Commanded]) -> None:
-    flood, other = workers
-    begun, free, order = threading.Event(), threading.Event(), []
+def held_up(worker: Commanded) -> threading.Event:
+    """Let a worker be at a command until the value is set."""
+    begun, free = threading.Event(), threading.Event()
 
     def hold() -> None:
         begun.set()
         assert free.wait(10)
 
+    worker._command(hold)
+    assert begun.wait(10)
+    return free
+
+
+def test_a_flood_of_commands_is_cut_and_lets_others_in_between(workers: list[Commanded]) -> None:
+    flood, other = workers
+    order: list[str] = []
+
     def work() -> None:
         time.sleep(TURN)
         order.append("flood")
 
-    flood._command(hold)
-    assert begun.wait(10)
+    free = held_up(flood)
     for _ in range(10 * MOST):
         flood._command(work)
     assert len(flood._commands) == MOST
@@ -68,14 +76,8 @@ def test_a_flood_of_commands_is_cut_and_lets_others_in_between(workers: list[Com
 
 def test_a_closed_worker_carries_out_nothing_more(workers: list[Commanded]) -> None:
     worker, _ = workers
-    begun, free, late = threading.Event(), threading.Event(), []
-
-    def hold() -> None:
-        begun.set()
-        assert free.wait(10)
-
-    worker._command(hold)
-    assert begun.wait(10)
+    late: list[str] = []
+    free = held_up(worker)
     worker._command(lambda: late.append("late"))
     worker.close()
     free.set()
